@@ -1,0 +1,44 @@
+# Each target sets up what it needs. The work is done in tools/setup.py; variables:
+#   PYTHON=python3.12     which Python makes .venv (else the first found of 3.11 or later)
+#   NB=03                 which notebook
+#   LAB_ARGS=--port=9999  passed on to JupyterLab
+export PYTHON LAB_ARGS
+WITH_PYTHON = @python=$$(sh tools/find_python.sh) && exec "$$python"
+
+help:
+	@echo "make lab          set up, and open JupyterLab on the course (NB=03: on notebook 03)"
+	@echo "make test         set up, and run every test and, at small size, every notebook"
+	@echo "make reset NB=01  set a notebook back (EX=2: only its exercise 2); yours is kept in my-work/"
+	@echo "make update       take the newest version; what it replaces of yours is kept in my-work/"
+	@echo "make notebooks    run the notebooks in full and save them (NB=03: only that one)"
+	@echo "make html         write the notebooks as web pages into build/html/"
+	@echo "make bench        measure speeds side by side"
+	@echo "make clean        remove .venv, build/ and caches; your runs, notebooks and texts stay"
+
+lab:
+	$(WITH_PYTHON) tools/setup.py lab $(NB)
+
+test:
+	$(WITH_PYTHON) tools/setup.py test
+
+notebooks:
+	$(WITH_PYTHON) tools/setup.py run tools/run_notebooks.py $(NB)
+
+html:
+	$(WITH_PYTHON) tools/setup.py run tools/export_html.py $(NB)
+
+bench:
+	$(WITH_PYTHON) tools/setup.py run bench.py
+
+update:
+	$(WITH_PYTHON) tools/student.py update
+
+reset:
+	$(WITH_PYTHON) tools/student.py reset $(NB) $(if $(EX),--exercise $(EX))
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache
+	find . -path ./.git -prune -o -name __pycache__ -exec rm -rf {} +
+	@echo "Kept: runs/, my-work/, notebooks/ and the texts in data/."
+
+.PHONY: help lab test notebooks html bench update reset clean

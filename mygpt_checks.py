@@ -1,0 +1,677 @@
+"""What checks a student's answers: one line each, "not attempted yet", right, or the likely mistake.
+
+A check takes the student's answer, runs it on small inputs whose sizes are all different, and
+compares the result with the right one and with what the usual mistakes give on the same inputs.
+"""
+import functools
+
+import torch
+
+from mygpt_helpers import GPTConfig, Head
+
+
+class NotAttempted(Exception):
+    pass
+
+
+class Wrong(Exception):
+    """Carries the hint."""
+
+
+def exercise(check):
+    """Make a check print its one line and return True only for a right answer."""
+
+    @functools.wraps(check)
+    def run(answer):
+        try:
+            mark, message, right = "✓", f"right: {check(answer)}", True
+        except NotAttempted:
+            mark, message, right = "·", "not attempted yet", False
+        except Wrong as hint:
+            mark, message, right = "✗", str(hint), False
+        print(f"{mark} {check.__name__}: {message}")
+        return right
+
+    return run
+
+
+def call(answer, *inputs):
+    """The answer's result on `inputs`; an exception it raises becomes the hint."""
+    if answer is ...:
+        raise NotAttempted
+    try:
+        result = answer(*inputs)
+    except Exception as error:
+        raise Wrong(f"it raised {type(error).__name__}: {error}") from None
+    if result is None or result is ...:
+        raise NotAttempted
+    return result
+
+
+def compare(got, right, mistakes, otherwise, what="the answer"):
+    """Raise Wrong unless `got` equals `right`; `mistakes` maps hints to what a mistake would give."""
+    for hint, wrong in mistakes.items():
+        if same(got, wrong):
+            raise Wrong(hint)
+    if not isinstance(got, torch.Tensor):
+        try:
+            got = torch.as_tensor(got)
+        except Exception:
+            raise Wrong(f"{what} is a {type(got).__name__}: a tensor is wanted") from None
+    right = torch.as_tensor(right)
+    if got.shape != right.shape:
+        raise Wrong(f"{what} has shape {tuple(got.shape)}, expected {tuple(right.shape)}")
+    if not same(got, right):
+        raise Wrong(otherwise)
+
+
+def same(a, b):
+    """Equal up to rounding, shapes included; False for what is no number or tensor."""
+    try:
+        a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
+    except Exception:
+        return False
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+# ----------------------------------------------------------------------------- 01 bigram
+
+
+@exercise
+def bits_per_character(answer):
+    probs = torch.tensor([0.5, 0.25, 0.125, 0.9, 0.01])
+    compare(call(answer, probs), -probs.log2().mean(), {
+        "this is in nats: use the logarithm to base 2, or divide by ln 2": -probs.log().mean(),
+        "the sign: the logarithm of a probability is negative, a loss is its negative": probs.log2().mean(),
+        "the sum over all characters: take the mean": -probs.log2().sum(),
+        "one loss for each character: take their mean": -probs.log2(),
+        "the logarithm of the mean probability: take each character's loss first, then the mean": -probs.mean().log2(),
+        "nats times ln 2: to get bits, divide by ln 2": -probs.log().mean() * torch.tensor(2.0).log(),
+        "weighted by p, as in an entropy: here each character that came counts once": -(probs * probs.log2()).sum(),
+        "this is the perplexity: the loss is its logarithm": (-probs.log().mean()).exp(),
+    }, "the mean over the characters of -log2(p) is wanted")
+    return "a probability of 1/2 costs 1 bit"
+
+
+@exercise
+def mean_loss(answer):
+    sums, counts = torch.tensor([80.0, 60.0, 75.0, 4.0]), torch.tensor([32, 32, 32, 5])
+    compare(call(answer, sums, counts), sums.sum() / counts.sum(), {
+        "the mean of the windows' means: it gives the short window's characters too much weight": (sums / counts).mean(),
+        "the mean per window: divide by the number of characters, not of windows": sums.mean(),
+        "the sum of the windows' means: add up sums and counts first, divide once": (sums / counts).sum(),
+        "one mean for each window: one number for all characters is wanted": sums / counts,
+        "the last window counted as if it were full": sums.sum() / (32 * 4),
+        "the last window is left out: its characters count too": sums[:-1].sum() / counts[:-1].sum(),
+        "upside down: losses over characters": counts.sum() / sums.sum(),
+        "only added up: divide by the number of characters": sums.sum(),
+    }, "the sum of all losses over the number of all characters is wanted")
+    return "every character has the same weight"
+
+
+@exercise
+def consecutive_windows(answer):
+    T = 4
+    for N in (23, 21, 20):  # rows: 5, 5 and 4, since 20 tokens leave the fifth row without its last target
+        data = torch.arange(N) * 10
+        result = call(answer, data, T)
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise Wrong("return two tensors, x and y")
+        x, y = (torch.as_tensor(part) for part in result)
+        n = (N - 1) // T
+        right_x, right_y = data[: n * T].view(n, T), data[1 : n * T + 1].view(n, T)
+        if x.dim() == 2 and len(x) == N // T != n:
+            raise Wrong(f"{N} tokens, block_size {T}: the last row has no target for its last character; drop that row")
+        compare(x, right_x, {
+            "x and y are swapped: y is what comes one place later": right_y,
+            "the windows overlap: the next row starts block_size later": data.unfold(0, T, 1)[: N - T],
+            "the windows overlap: the next row starts block_size later, not block_size - 1": data.unfold(0, T, T - 1),
+            "a gap between the rows: the next row starts block_size later, not block_size + 1": data.unfold(0, T, T + 1),
+            "the axes: one row per window, block_size columns": right_x.T,
+            "characters down the columns: reshape to (n, block_size), so that a row is a stretch of text": data[: n * T].view(T, n).T,
+        }, f"x is not the text cut into rows of {T}", what="x")
+        compare(y, right_y, {
+            "the targets are not shifted: y is one place later than x": right_x,
+            "the targets are shifted by two": data[2 : n * T + 2].view(n, T) if n * T + 2 <= N else torch.empty(0),
+            "shifted within each row: the last target of a row is the first character of the next row": right_x.roll(-1, dims=1),
+            "shifted the wrong way: a target comes after its character, not before": (right_x - 10) % (10 * N),
+            "torch.roll wraps around: the last target must be the text's next character, not its first": right_x.flatten().roll(-1).view(n, T),
+        }, "y is not x one place later in the text", what="y")
+    return "every character has its successor as target, and none is used twice"
+
+
+@exercise
+def trigram(answer):
+    V, alpha = 5, 0.5
+    ids = torch.randint(V, (200,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    counts = torch.zeros(V, V, V)
+    for a, b, c in zip(ids[:-2].tolist(), ids[1:-1].tolist(), ids[2:].tolist()):
+        counts[a, b, c] += 1
+    smooth = counts + alpha
+    compare(call(answer, ids, V, alpha), smooth / smooth.sum(dim=-1, keepdim=True), {
+        "these are counts: divide each by the sum over the next character": smooth,
+        "these are counts without alpha: add it, then divide by the sum over the next character": counts,
+        "alpha is not added, so what never occurred has probability 0 or nan": counts / counts.sum(dim=-1, keepdim=True),
+        "divided by the sum over everything: for each pair (a, b) the probabilities must sum to 1": smooth / smooth.sum(),
+        "divided by the sum over the first character: sum over the last axis, the next character": smooth / smooth.sum(dim=0, keepdim=True),
+        "divided by the sum over the middle character: sum over the last axis": smooth / smooth.sum(dim=1, keepdim=True),
+        "a and b are swapped: p[a, b, c] is c after a then b": (smooth / smooth.sum(dim=-1, keepdim=True)).transpose(0, 1),
+        "alpha is added after the division: add it to the counts": counts / counts.sum(dim=-1, keepdim=True) + alpha,
+        "alpha is added above but not below: the probabilities of a pair must sum to 1": smooth / counts.sum(dim=-1, keepdim=True),
+    }, "p[a, b, c] must be (count of a, b, c + alpha) / the sum of the same over c; are ids of one byte overflowing? use ids.long()")
+    return "274,625 numbers for two characters of memory on the real text"
+
+
+# ----------------------------------------------------------------------------- 02 self_attention_math
+
+
+@exercise
+def window_weights(answer):
+    for T, n in ((7, 3), (5, 1), (4, 6)):
+        ones = torch.ones(T, T)
+
+        def mean(table):
+            return table / table.sum(dim=1, keepdim=True)
+
+        band = ones.tril() - ones.tril(-n)
+        right = mean(band)
+        mistakes = {
+            "the sums, not the means: divide each row by its own sum": band,
+            "near the start there are fewer than n tokens: divide each row by its own sum, not by n": band / n,
+            "this is the mean of the whole past: what lies n or more back has weight 0": mean(ones.tril()),
+            "the window is one too long: n tokens, the token itself included": mean(ones.tril() - ones.tril(-n - 1)),
+            "the token itself is left out": mean(ones.tril(-1) - ones.tril(-n - 1)),
+            "this averages the future: keep the lower triangle": mean(ones.triu() - ones.triu(n)),
+            "this reaches n - 1 to both sides: nothing above the diagonal": mean(ones.tril(n - 1) - ones.tril(-n)),
+            "the columns sum to 1, the rows must: sum over dim=1": band / band.sum(dim=0, keepdim=True),
+            "each row is divided by another row's sum: keepdim=True makes the sums a column": band / band.sum(dim=1),
+            "the transpose: row i holds the weights of token i": right.T,
+        }
+        if n > 1:
+            mistakes["the window is one too short: n tokens, the token itself included"] = mean(ones.tril() - ones.tril(1 - n))
+        mistakes = {hint: wrong for hint, wrong in mistakes.items() if not same(wrong, right)}
+        compare(call(answer, T, n), right, mistakes, f"with T = {T} and n = {n} the rows are not means of the last {n} tokens")
+    return "fewer than n at the start, n from then on"
+
+
+@exercise
+def causal_weights(answer):
+    B, T, block_size = 2, 5, 8
+    scores = torch.randn(B, T, T, generator=torch.Generator().manual_seed(0))
+    may_look = torch.ones(block_size, block_size, dtype=torch.bool).tril()
+    look = may_look[:T, :T]
+    hidden = scores.masked_fill(~look, float("-inf"))
+    try:
+        weights = call(answer, scores.clone(), may_look.clone())
+    except Wrong as error:
+        if "size" in str(error):
+            raise Wrong(f"{error} (may_look is {block_size} × {block_size}, scores have T = {T}: take its first T rows and columns)") from None
+        raise
+    compare(weights, hidden.softmax(-1), {
+        "softmax came before the mask, so rows no longer sum to 1: mask the scores": scores.softmax(-1) * look,
+        "the mask is the wrong way round: masked_fill hides where True, may_look shows where True; use ~": scores.masked_fill(look, float("-inf")).softmax(-1),
+        "softmax over the queries: each row must sum to 1, so dim=-1": hidden.softmax(-2),
+        "softmax over the texts of the batch: each row must sum to 1, so dim=-1": hidden.softmax(0),
+        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scores * look).softmax(-1),
+        "1 in place of -inf? e^1 is not 0: fill with -inf": scores.masked_fill(~look, 1.0).softmax(-1),
+        "no mask: the future has weight": scores.softmax(-1),
+        "these are the masked scores: softmax is missing": hidden,
+        "each token must see itself: the diagonal is hidden": scores.masked_fill(~look.tril(-1), float("-inf")).softmax(-1),
+        "the rows of one text were taken for all": hidden[:1].softmax(-1).expand(B, T, T),
+    }, "softmax over the last axis of scores that are -inf where may_look is False")
+    return "each row sums to 1, the future is exactly 0"
+
+
+@exercise
+def scaled_scores(answer):
+    B, T, C, hs = 2, 5, 12, 3
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(B, T, C, generator=generator)
+    w_q, w_k = torch.randn(2, C, hs, generator=generator) * C**-0.5
+    q, k = x @ w_q, x @ w_k
+    raw = q @ k.transpose(1, 2)
+    right = raw * hs**-0.5
+    try:
+        scores = call(answer, x.clone(), w_q.clone(), w_k.clone())
+    except Wrong as error:
+        if ".T" in str(error) or "size" in str(error) or "shape" in str(error):
+            raise Wrong(f"{error} (transpose only the last two axes of k: k.transpose(-2, -1))") from None
+        raise
+    compare(scores, right, {
+        "not scaled: multiply by hs ** -0.5": raw,
+        "scaled by n_embd, the width of x: the sum runs over the hs entries of a query": raw * C**-0.5,
+        "scaled by T: the sum runs over the hs entries of a query, the last axis of q": raw * T**-0.5,
+        "divided by hs: a variance goes with the square of a factor, so divide by its root": raw / hs,
+        "multiplied by the root of hs: divide by it": raw * hs**0.5,
+        "the factor came twice, on the queries and on the scores": right * hs**-0.5,
+        "rows and columns are swapped: row i belongs to the query of token i": right.transpose(1, 2),
+        "queries with queries: the keys are x @ w_k": q @ q.transpose(1, 2) * hs**-0.5,
+        "keys with keys: the queries are x @ w_q": k @ k.transpose(1, 2) * hs**-0.5,
+        "these are weights: the scores before softmax are wanted": right.softmax(-1),
+        "tokens with tokens: make queries and keys first": x @ x.transpose(1, 2) * C**-0.5,
+    }, "q @ k.transpose(-2, -1) * hs ** -0.5 is wanted, with q = x @ w_q and k = x @ w_k")
+    return "the width drops out, whatever n_embd is"
+
+
+@exercise
+def is_causal(answer):
+    B, T, C = 2, 6, 3
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(B, T, C, generator=generator)
+    past = torch.ones(T, T).tril()
+
+    def attend(x, mask_first):
+        scores = x @ x.transpose(1, 2)
+        if mask_first:
+            return scores.masked_fill(past == 0, float("-inf")).softmax(-1) @ x
+        return (scores.softmax(-1) * past) @ x
+
+    def leak(x, to, source, size=1.0, entries=slice(None)):
+        """The mean of the past, and at `to` a little of token `source`."""
+        out = past / past.sum(dim=1, keepdim=True) @ x
+        out[:, to, entries] += size * x[:, source, entries]
+        return out
+
+    causal = {
+        "the mean of the past": lambda x: past / past.sum(dim=1, keepdim=True) @ x,
+        "causal attention": lambda x: attend(x, mask_first=True),
+        "a function of each token alone": lambda x: x.square(),
+    }
+    leaky = {
+        "attention without a mask": lambda x: (x @ x.transpose(1, 2)).softmax(-1) @ x,
+        "attention masked after softmax": lambda x: attend(x, mask_first=False),
+        "a function whose first output sees the last token": lambda x: leak(x, 0, T - 1),
+        "a function that lets only token 2 see token 3": lambda x: leak(x, 2, 3),
+        "a function that lets only token 4 see token 5": lambda x: leak(x, 4, 5),
+        "a function that lets only token 0 see token 1": lambda x: leak(x, 0, 1),
+        "a leak in one of three entries": lambda x: leak(x, 1, 4, entries=slice(2, 3)),
+        "a leak of one in a thousand": lambda x: leak(x, 1, 3, size=1e-3),
+    }
+    said = {}
+    for name, f in (causal | leaky).items():
+        result = call(answer, f, x.clone())
+        if not isinstance(result, bool) and not (isinstance(result, torch.Tensor) and result.numel() == 1):
+            raise Wrong(f"it returned a {type(result).__name__}: True or False is wanted")
+        said[name] = bool(result)
+    missed, accused = [name for name in leaky if said[name]], [name for name in causal if not said[name]]
+    if missed and len(missed) == len(leaky):
+        raise Wrong("it never finds a leak, not even " + missed[0] + "; did it change x itself? Change x.clone()")
+    if accused:
+        raise Wrong(f"False for {accused[0]}: a changed token may change its own output and later ones; compare only those before it")
+    if missed:
+        raise Wrong(f"True for {missed[0]}: change every token in turn, in all its entries, and compare all outputs before it")
+    return f"{len(leaky)} leaks found, {len(causal)} causal functions cleared"
+
+
+@exercise
+def look_one_back(answer):
+    for T in (5, 9):
+        result = call(answer, T)
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise Wrong("return two tensors, q and k")
+        q, k = result
+        if not all(isinstance(part, torch.Tensor) for part in (q, k)) or q.dim() != 2 or q.shape != k.shape or len(q) != T:
+            raise Wrong(f"q and k must be tensors of one shape (T, hs), here with T = {T}")
+        scores = q.double() @ k.double().T * q.size(1) ** -0.5
+        if not scores.isfinite().all():
+            raise Wrong("some scores are not finite: the mask is applied for you, large finite numbers do the rest")
+        weights = scores.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), float("-inf")).softmax(-1)
+        back, itself = weights.diagonal(-1), weights.diagonal()[1:]
+        reads = weights[2:].argmax(dim=-1) - torch.arange(2, T)
+        if (back >= 0.99).all():
+            continue
+        if (scores[1:-1].argmax(dim=-1) - torch.arange(1, T - 1) == 1).all():
+            raise Wrong("the wrong way: the query of i matches the key of i + 1, which is masked")
+        if (scores.amax() - scores.amin()) < 1e-9:
+            raise Wrong("all scores are equal, which gives the mean: the query of i must match the key of i - 1 only")
+        if (reads == 0).all():
+            raise Wrong("each token looks at itself: the query of i must match the key of i - 1")
+        if (reads == -2).all():
+            raise Wrong("two back: the query of i must match the key of i - 1")
+        if (back > weights.tril(-2).amax(dim=-1)[1:]).all() and (back > itself).all():
+            raise Wrong(f"the right place, but with T = {T} the least weight is {back.min():.2f}: make the scores larger")
+        worst = int(back.argmin()) + 1
+        raise Wrong(f"with T = {T} token {worst} gives token {worst - 1} a weight of {back.min():.2f}: its query must match that key only")
+    return "a head that looks one back, whatever stands there"
+
+# ----------------------------------------------------------------------------- 03 single_head
+
+
+@exercise
+def head_forward(answer):
+    B, T, C, hs, block_size = 2, 5, 12, 3, 8
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(B, T, C, generator=generator)
+    w_query, w_key, w_value = torch.randn(3, C, hs, generator=generator) * C**-0.25
+    past = torch.ones(block_size, block_size, dtype=torch.bool).tril()
+    look = past[:T, :T]
+    q, k, v = x @ w_query, x @ w_key, x @ w_value
+
+    def head(factor=hs**-0.5, look=look, q=q, k=k, dim=-1):
+        return (q @ k.transpose(1, 2) * factor).masked_fill(~look, float("-inf")).softmax(dim)
+
+    try:
+        out = call(answer, x.clone(), w_query.clone(), w_key.clone(), w_value.clone(), past.clone())
+    except Wrong as error:
+        if "size" in str(error) or "shape" in str(error):
+            raise Wrong(f"{error} (x (B, T, C) = {(B, T, C)}, matrices (C, hs) = {(C, hs)}: x @ w_query; transpose only the last "
+                        f"two axes of k; past is {block_size} × {block_size}, so take past[:T, :T])") from None
+        raise
+    nobody = torch.zeros(T, T, dtype=torch.bool)
+    compare(out, head() @ v, {
+        "these are the weights: multiply them by the values": head(),
+        "the values are missing: mix x @ w_value, not x": head() @ x,
+        "not scaled: multiply the scores by hs ** -0.5": head(factor=1) @ v,
+        "scaled by n_embd: the sum runs over the hs entries of a query": head(factor=C**-0.5) @ v,
+        "scaled by T: the sum runs over the hs entries of a query, the last axis": head(factor=T**-0.5) @ v,
+        "divided by hs: divide by its root": head(factor=1 / hs) @ v,
+        "multiplied by the root of hs: divide by it": head(factor=hs**0.5) @ v,
+        "no mask: each row sees the future": head(look=~nobody) @ v,
+        "the mask is the wrong way round: masked_fill hides where True, past shows where True; use ~": head(look=~look) @ v,
+        "each token must see itself: the diagonal is hidden": head(look=look.tril(-1)) @ v,
+        "softmax came before the mask, so rows no longer sum to 1: mask the scores": (head(look=~nobody) * look) @ v,
+        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (q @ k.transpose(1, 2) * hs**-0.5 * look).softmax(-1) @ v,
+        "softmax over the queries: each row must sum to 1, so dim=-1": head(dim=1) @ v,
+        "queries and keys are swapped: row i belongs to the query of token i": head(q=k, k=q) @ v,
+        "keys with keys: the queries are x @ w_query": head(q=k) @ v,
+        "queries with queries: the keys are x @ w_key": head(k=q) @ v,
+        "the factor belongs on the scores, before softmax": head(factor=1) * hs**-0.5 @ v,
+    }, "softmax of the masked, scaled scores, times x @ w_value, is wanted")
+    return "a whole head, at any B, T, C and hs"
+
+
+@exercise
+def register_mask(answer):
+    block_size = 5
+    module = torch.nn.Linear(3, 2, bias=False)
+    try:
+        result = call(answer, module, block_size)
+    except NotAttempted:
+        if hasattr(module, "past"):
+            raise Wrong("the module has its mask: now return the module") from None
+        raise
+    except Wrong as error:
+        if "gradients" in str(error):
+            raise Wrong("a parameter is trained, and cannot be boolean: use register_buffer") from None
+        raise
+    if not isinstance(result, torch.nn.Module):
+        raise Wrong(f"it returned a {type(result).__name__}: return the module")
+    past = getattr(result, "past", None)
+    if past is None:
+        raise Wrong("the module has nothing called past")
+    if not isinstance(past, torch.Tensor):
+        raise Wrong(f"past is a {type(past).__name__}: a tensor is wanted")
+    if "past" in dict(result.named_parameters()):
+        raise Wrong("past is a parameter, so the optimizer would train it: use register_buffer")
+    if "past" not in dict(result.named_buffers()):
+        raise Wrong("past is a plain attribute and stays behind when the module moves: use register_buffer")
+    if "past" in result.state_dict():
+        raise Wrong("past would be saved with the weights: say persistent=False")
+    if past.dtype != torch.bool:
+        raise Wrong(f"past has dtype {past.dtype}: make it boolean, dtype=torch.bool")
+    right = torch.ones(block_size, block_size, dtype=torch.bool).tril()
+    compare(past, right, {
+        "True marks the future: past is True where a row may look": ~right,
+        "the upper triangle: row i may look at columns 0 to i": right.T,
+        "each token must see itself: the diagonal belongs to the past": right.tril(-1),
+        "True everywhere hides nothing: keep the lower triangle": torch.ones_like(right),
+        "a batch axis too many: (block_size, block_size)": right[None],
+    }, "past[i, j] must be True for j <= i, else False", what="past")
+    return "it moves with the module, and is neither trained nor saved"
+
+
+@exercise
+def embed_batch(answer):
+    B, T, C, V, block_size = 3, 5, 4, 7, 9
+    generator = torch.Generator().manual_seed(0)
+    idx = torch.randint(V, (B, T), generator=generator)
+    token_table, position_table = torch.randn(V, C, generator=generator), torch.randn(block_size, C, generator=generator)
+    tokens, places = token_table[idx], position_table[:T]
+    try:
+        x = call(answer, idx.clone(), token_table.clone(), position_table.clone())
+    except Wrong as error:
+        if "size" in str(error):
+            raise Wrong(f"{error} (the text has T = {T} places, position_table {block_size} rows: take the first T)") from None
+        raise
+    compare(x, tokens + places, {
+        "only the tokens: add the vectors of their places": tokens,
+        "only the places: add the vectors of the tokens": places.expand(B, T, C),
+        "these are the vectors of the places alone, without the batch: add token_table[idx]": places,
+        "one place for each text: places run along the row, so take the first T rows": tokens + position_table[:B, None],
+        "position_table is looked up by id: look it up by place, 0 to T - 1": tokens + position_table[idx],
+        "the last T rows: a text starts at place 0, so take the first": tokens + position_table[-T:],
+        "the places start at 1: the first is place 0": tokens + position_table[1 : T + 1],
+        "every token has place 0: row t of position_table belongs to place t": tokens + position_table[0],
+        "every token has the last place: row t of position_table belongs to place t": tokens + position_table[T - 1],
+        "place T for all: position_table[:T], with the colon": tokens + position_table[T],
+        "the places run backwards: row 0 belongs to the first character": tokens + places.flip(0),
+        "side by side: add them, the width stays C": torch.cat([tokens, places.expand(B, T, C)], dim=-1),
+        "multiplied: add them": tokens * places,
+        "the mean of the two: add them": (tokens + places) / 2,
+    }, "the vector of each id plus the vector of its place is wanted")
+    return "what stands there, and where"
+
+
+@exercise
+def generate_greedy(answer):
+    V, block_size, new = 11, 5, 8
+
+    def model(context):
+        """What follows depends on every token of the context and on its place."""
+        T = context.size(1)
+        if not 1 <= T <= block_size:
+            raise ValueError(f"the model was given {T} tokens: at least 1, at most block_size {block_size}")
+        ids = ((context + 1) * torch.arange(1, T + 1) ** 2).cumsum(dim=1) % V  # (B, T)
+        return -(torch.arange(V) - ids[..., None]).abs().float(), None  # (B, T, V), largest at ids
+
+    def greedy(idx, see=lambda idx: idx[:, -block_size:], last=-1, forget=False):
+        for _ in range(new):
+            idx = idx[:, -block_size:] if forget else idx
+            idx = torch.cat([idx, model(see(idx))[0][:, last].argmax(dim=-1, keepdim=True)], dim=1)
+        return idx
+
+    for B, T in ((2, 3), (3, 7)):
+        idx = torch.randint(V, (B, T), generator=torch.Generator().manual_seed(T))
+        try:
+            out = call(answer, model, idx.clone(), new, block_size)
+        except Wrong as error:
+            if "were given" in str(error) or "was given" in str(error):
+                raise Wrong(f"{error}; give it the last block_size tokens") from None
+            raise
+        right = greedy(idx)
+        compare(out, right, {
+            "the model saw the first block_size tokens: it must see the last": greedy(idx, see=lambda idx: idx[:, :block_size]),
+            "the model saw one token too few: crop to block_size": greedy(idx, see=lambda idx: idx[:, 1 - block_size :]),
+            "the model saw only the last token: give it the last block_size": greedy(idx, see=lambda idx: idx[:, -1:]),
+            "the text itself was cropped: crop only what the model sees": greedy(idx, forget=True),
+            "the text was cropped at the end: return all of it": right[:, -block_size:],
+            "only the new tokens: return the prompt too": right[:, T:],
+            "the logits of the first place: those of the last say what comes next": greedy(idx, last=0),
+            "return comes after the loop: max_new_tokens tokens must be added": right[:, : T + 1],
+            "it stopped at block_size: only what the model sees is limited": right[:, : max(T, block_size)],
+        }, f"a prompt of {T} tokens was not continued by the likeliest token each time (argmax, nothing drawn)")
+    return "the model sees a window, the text is kept whole"
+
+
+@exercise
+def hide_one_place(answer):
+    T = 7
+    past = torch.ones(T, T, dtype=torch.bool).tril()
+    place = torch.arange(T)
+    back = place[:, None] - place
+    for d in (2, 1, 5):
+        given = past.clone()
+        result = call(answer, given, d)
+        if not torch.equal(given, past):
+            raise Wrong("past itself was changed: make a new mask, or change past.clone()")
+        if isinstance(result, torch.Tensor) and result.dtype != torch.bool:
+            raise Wrong(f"the mask has dtype {result.dtype}: it must stay boolean")
+        mistakes = {
+            "nothing is hidden: row i must not see column i - d": past,
+            "only the one place is left: hide it, keep the rest": past & (back == d),
+            "all that lies d or more back is hidden: hide only the one place": past & (back < d),
+            "all that lies more than d back is hidden: hide only the one place": past & (back <= d),
+            "all up to d back is hidden: hide only the one place": past & (back > d),
+            "all less than d back is hidden: hide only the one place": past & (back >= d),
+            "one too far: itself is 0 back, the one before is 1 back": past & (back != d + 1),
+            "one too near: itself is 0 back, the one before is 1 back": past & (back != d - 1),
+            "the future is visible: keep what past hides": back != d,
+            "column d is hidden from every row: hide column i - d from row i": past & (place != d),
+            "row d sees nothing: hide column i - d from row i": past & (place[:, None] != d),
+            "only one cell is hidden: every row must lose the one d places back": past & ~((place[:, None] == d) & (place == 0)),
+            "the mask is the wrong way round: True where a row may look": ~(past & (back != d)),
+        }
+        right = past & (back != d)
+        mistakes = {hint: wrong for hint, wrong in mistakes.items() if not same(wrong, right)}
+        compare(result, right, mistakes, f"with d = {d}, row i must see all of its past but column i - {d}", what="the mask")
+    return "each row loses one place"
+
+
+# ----------------------------------------------------------------------------- 04 multi_head
+
+
+@exercise
+def attention_parameters(answer):
+    C, nh, hs = 24, 5, 3
+    inner = nh * hs
+    right = 3 * C * inner + inner * C
+    compare(call(answer, C, nh, hs, False), right, {
+        "head_size is not n_embd / n_head here: use the head_size given": 4 * C * C,
+        "one head only: there are n_head of each matrix": 4 * C * hs,
+        "queries, keys and values of one head only: there are n_head of each": 3 * C * hs + inner * C,
+        "the projection is missing: from n_head * head_size back to n_embd": 3 * C * inner,
+        "the projection has n_head * head_size inputs, not n_embd": 3 * C * inner + C * C,
+        "the projection has n_embd outputs, not n_head * head_size": 3 * C * inner + inner * inner,
+        "the projection has one row of head_size only: it reads all heads": 3 * C * inner + hs * C,
+        "three matrices make queries, keys and values": C * inner + inner * C,
+        "there is one projection for all heads together": 3 * C * inner + nh * inner * C,
+        "biases are counted though bias is False": right + 3 * inner + C,
+    }, "n_embd by n_head * head_size for each of q, k and v, and the projection back")
+    compare(call(answer, C, nh, hs, True), right + 3 * inner + C, {
+        "with bias=True each matrix has one number more for each of its outputs": right,
+        "the projection has a bias too, of n_embd numbers": right + 3 * inner,
+        "queries, keys and values have biases too, n_head * head_size each": right + C,
+        "the biases of q, k and v are those of one head only": right + 3 * hs + C,
+        "queries, keys and values each have a bias: three times n_head * head_size": right + inner + C,
+        "the projection has n_embd outputs, so n_embd biases": right + 4 * inner,
+        "q, k and v have n_head * head_size outputs, so as many biases, not n_embd": right + 4 * C,
+        "one bias for each output entry, not one for each matrix": right + 4,
+    }, "without bias right, with bias wrong: one number for each output of each of the four matrices")
+    return "the shapes alone decide it, and cutting the same width into more heads changes nothing"
+
+
+@exercise
+def head_contributions(answer):
+    B, T, C, nh, hs = 2, 3, 7, 4, 5
+    generator = torch.Generator().manual_seed(0)
+    out, proj = torch.randn(B, T, nh * hs, generator=generator), torch.randn(C, nh * hs, generator=generator)
+    findings, columns = out.chunk(nh, dim=-1), proj.chunk(nh, dim=-1)
+    parts = [f @ c.T for f, c in zip(findings, columns)]  # nh times (B, T, C)
+    strided = [out[..., h::nh] @ proj[:, h::nh].T for h in range(nh)]
+    crossed = torch.stack([out.reshape(B, nh, T, hs)[:, h] @ columns[h].T for h in range(nh)], dim=1)
+    compare(call(answer, out, proj, nh), torch.stack(parts, dim=1), {
+        "this is their sum, what the projection gives: keep the heads apart": out @ proj.T,
+        "(nh, B, T, C): the heads belong in the second place, dim=1": torch.stack(parts),
+        "(B, T, nh, C): the heads belong in the second place, dim=1": torch.stack(parts, dim=2),
+        "(B, T, nh * C): stack them on an axis of their own, dim=1, do not concatenate": torch.cat(parts, dim=-1),
+        "these are the findings: each still has to meet its columns of proj_weight": torch.stack(findings, dim=1),
+        "every n_head-th entry was taken: a head's entries lie next to each other": torch.stack(strided, dim=1),
+        "out was reshaped to (B, nh, T, hs) at once, which mixes tokens: cut the last axis first": crossed,
+        "the sum divided into equal parts: head h has its own entries of out": (out @ proj.T / nh)[:, None].expand(B, nh, T, C),
+    }, "head h: its hs entries of out times the hs columns of proj_weight that meet them")
+    return "the contributions add up to the projection of the concatenation"
+
+
+@exercise
+def merge_heads(answer):
+    B, nh, T, hs = 2, 3, 5, 4
+    out = torch.arange(B * nh * T * hs, dtype=torch.float32).view(B, nh, T, hs)
+    result = call(answer, out)
+    compare(result, out.transpose(1, 2).flatten(2), {
+        "the right shape, but tokens and heads are mixed: bring time before the heads first": out.reshape(B, T, nh * hs),
+        "heads and time have changed places; now join the last two axes": out.transpose(1, 2),
+        "the heads of a token are interleaved: head 0's entries first, then head 1's": out.permute(0, 2, 3, 1).flatten(2),
+        "time is last: the result is (B, T, nh * hs)": out.transpose(2, 3).flatten(1, 2),
+        "heads and time are joined: join heads and head_size": out.flatten(1, 2),
+        "time and head_size are joined: exchange heads and time first": out.flatten(2),
+        "the wrong two axes are exchanged: heads and time, 1 and 2": out.transpose(2, 3).reshape(B, T, nh * hs),
+        "the heads are added up: put them side by side": out.sum(dim=1),
+        "the heads are averaged: put them side by side": out.mean(dim=1),
+        "(B * T, nh * hs): keep the batch axis": out.transpose(1, 2).reshape(B * T, nh * hs),
+    }, "token t of the result is head 0's token t, then head 1's token t, and so on")
+    return "each token has its heads side by side again"
+
+
+@exercise
+def pack_heads(answer):
+    config = GPTConfig(vocab_size=5, block_size=6, n_layer=1, n_head=3, n_embd=12, dropout=0.0)
+    with torch.random.fork_rng(devices=[]):  # the student's own random numbers stay as they were
+        torch.manual_seed(0)
+        heads = [Head(config) for _ in range(3)]
+    got = call(answer, heads)
+    q, k, v = ([getattr(head, name).weight.detach() for head in heads] for name in ("query", "key", "value"))
+    right = torch.cat(q + k + v)
+    if isinstance(got, torch.Tensor):
+        got = got.detach()
+    compare(got, right, {
+        "keys come first here, as in Head: the order of qkv is queries, keys, values": torch.cat(k + q + v),
+        "the order of qkv is queries, keys, values": torch.cat(v + k + q),
+        "values stand before keys: the order of qkv is queries, keys, values": torch.cat(q + v + k),
+        "head by head: qkv is split into all queries, then all keys, then all values": torch.cat([w for ws in zip(q, k, v) for w in ws]),
+        "head by head, keys first: all queries come first, then all keys, then all values": torch.cat([w for ws in zip(k, q, v) for w in ws]),
+        "only the queries: keys and values go below them": torch.cat(q),
+        "the first head only": torch.cat([q[0], k[0], v[0]]),
+        "transposed: a Linear keeps its outputs as rows": right.T,
+        "side by side: concatenate along dim=0, the rows are outputs": torch.cat(q + k + v, dim=1),
+        "stacked on new axes: concatenate, so that the shape is (3C, C)": torch.stack([torch.stack(q), torch.stack(k), torch.stack(v)]),
+        "queries, keys and values stand side by side: concatenate them along dim=0 too": torch.cat([torch.cat(q), torch.cat(k), torch.cat(v)], dim=1),
+        "each matrix is transposed before it is stacked: keep (hs, C), outputs as rows": torch.cat([w.T.reshape(4, 12) for w in q + k + v]),
+    }, "all heads' query matrices below each other, then all keys', then all values'")
+    return "the fused form computes what the list of heads does"
+
+
+@exercise
+def multi_query(answer):
+    B, T, C, nh, hs = 2, 5, 7, 3, 4
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(B, T, C, generator=generator)
+    w_query = torch.randn(C, nh * hs, generator=generator)
+    w_key, w_value = torch.randn(2, C, hs, generator=generator)
+
+    def attend(scale=hs**-0.5, mask="before", mix=False, merge="right", swap=False):
+        q = x @ w_query
+        q = q.reshape(B, nh, T, hs) if mix else q.view(B, T, nh, hs).transpose(1, 2)  # (B, nh, T, hs)
+        k, v = (x @ w_key)[:, None], (x @ w_value)[:, None]  # (B, 1, T, hs)
+        k, v = (v, k) if swap else (k, v)
+        scores = q @ k.transpose(-2, -1) * scale
+        future = torch.ones(T, T, dtype=torch.bool).triu(1)
+        if mask == "before":
+            scores = scores.masked_fill(future, float("-inf"))
+        if mask == "inverted":
+            scores = scores.masked_fill(~future, float("-inf"))
+        weights = scores.softmax(dim=-2 if mask == "queries" else -1)
+        out = (weights.tril() if mask == "after" else weights) @ v
+        return {
+            "right": out.transpose(1, 2).flatten(2), "none": out, "view": out.reshape(B, T, nh * hs),
+            "interleaved": out.permute(0, 2, 3, 1).flatten(2), "sum": out.sum(dim=1),
+        }[merge]
+
+    compare(call(answer, x, w_query, w_key, w_value, nh), attend(), {
+        "the mask is missing: every token sees the future": attend(mask=None),
+        "True and False of the mask are exchanged: only the future is seen": attend(mask="inverted"),
+        "the mask comes after softmax, so the future still counts in each row's sum": attend(mask="after"),
+        "softmax over the queries and no mask: the row of a query sums to 1 over its keys, dim=-1": attend(mask="queries"),
+        "the scores are not scaled: multiply by head_size ** -0.5": attend(scale=1.0),
+        "scaled by n_embd: the scores are sums over head_size entries": attend(scale=C**-0.5),
+        "scaled by all heads' width: the scores are sums over head_size entries": attend(scale=(nh * hs) ** -0.5),
+        "divided by head_size: by its square root": attend(scale=1 / hs),
+        "multiplied by the root of head_size: divide": attend(scale=hs**0.5),
+        "the queries were viewed as (B, nh, T, hs) at once: view (B, T, nh, hs), then transpose": attend(mix=True),
+        "the heads were not transposed back before they were joined": attend(merge="view"),
+        "neither split nor merge transposes: each head holds pieces of a few tokens": attend(mix=True, merge="view"),
+        "the heads' entries are interleaved: head 0's first, then head 1's": attend(merge="interleaved"),
+        "(B, nh, T, hs): put the heads side by side, (B, T, nh * hs)": attend(merge="none"),
+        "the heads are added up: put them side by side": attend(merge="sum"),
+        "keys and values are exchanged": attend(swap=True),
+    }, "softmax over the past of q k^T / sqrt(head_size), times v; give k and v an axis of size 1 for the heads")
+    return "all heads read with one key and one value for each token"

@@ -1,0 +1,159 @@
+"""The figures that more than one notebook draws. Importing it sets the house style of matplotlib.
+
+Every figure leaves through `show`, which asks for its alternative text.
+"""
+import matplotlib.pyplot as plt
+import torch
+from cycler import cycler
+from IPython.display import Markdown, display
+from ipywidgets import HBox
+
+# Okabe and Ito's palette (2008), told apart with every common form of colour blindness
+BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
+)
+plt.rcParams.update({
+    "figure.figsize": (7.5, 3.6),
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PINK, SKY, RED, BLACK]),
+    "image.cmap": "cividis",
+    "lines.linewidth": 2,
+    "legend.edgecolor": "none",  # a plain white ground, so that no line runs through the words
+    "legend.framealpha": 0.9,
+    "axes.xmargin": 0.02,
+})
+
+
+def show(fig, alt):
+    """Display a figure once, with its alternative text in the output's metadata. Returns its handle.
+
+    Raises ValueError for an empty alternative text.
+    """
+    metadata = _metadata(alt)
+    plt.close(fig)  # else the inline backend draws it a second time
+    return display(fig, metadata=metadata, display_id=True)
+
+
+def interactive(draw, **controls):
+    """A figure that follows its controls: draw(name=value, ...) gives figure and alt, controls are ipywidgets.
+
+    Where no kernel runs, the first state stays as a picture.
+    """
+    def drawn():
+        return draw(**{name: control.value for name, control in controls.items()})
+
+    def redraw(_):
+        fig, alt = drawn()
+        plt.close(fig)
+        handle.update(fig, metadata=_metadata(alt))
+
+    display(_Controls(list(controls.values())))
+    handle = show(*drawn())
+    for control in controls.values():
+        control.observe(redraw, "value")
+
+
+class _Controls(HBox):
+    def __repr__(self):  # what a page shows that has no widgets
+        return "(Here stand controls that move while the notebook runs.)"
+
+
+def _metadata(alt):
+    if not alt.strip():
+        raise ValueError("alt is empty: say in a sentence what the figure shows, for those who cannot see it")
+    return {"image/png": {"alt": " ".join(alt.split())}}
+
+
+def symbol_table(**symbols):
+    """Show the notebook's symbols: name=(value, meaning), values taken from the real objects."""
+    rows = [f"| ${name}$ | {meaning} | {value:,} |" for name, (value, meaning) in symbols.items()]
+    display(Markdown("\n".join(["| symbol | meaning | value here |", "|---|---|---|", *rows])))
+
+
+def char_label(char):
+    """A character as an axis can show it: the space as ␣, the newline as ↵."""
+    return {" ": "␣", "\n": "↵"}.get(char, char)
+
+
+# ----------------------------------------------------------------------------- curves
+
+
+def loss_curve(history, lines=None, title="Loss while training"):
+    """Training and validation loss of a History against steps; `lines` are levels {label: nats}."""
+    fig, ax = plt.subplots()
+    ax.plot(history.steps, history.train_loss, marker="o", markersize=4, label="training batches")
+    ax.plot(history.steps, history.val_loss, marker="s", markersize=4, linestyle="--", label="validation text")
+    for color, (label, level) in zip((BLACK, GREEN, PINK), (lines or {}).items()):
+        ax.axhline(level, color=color, linestyle=":", linewidth=1.5, label=f"{label} {level:.3f}")
+    ax.set(title=title, xlabel="step", ylabel="loss (nats per character)")
+    ax.legend()
+    return fig
+
+
+def loss_curve_alt(history, lines=None):
+    """What `loss_curve` shows, in words made from the numbers."""
+    first, last = history.val_loss[0], history.val_loss[-1]
+    levels = "".join(f" Dotted line: {label} at {level:.3f}." for label, level in (lines or {}).items())
+    return (f"Line plot of loss against step, 0 to {history.steps[-1]}. Validation loss goes from {first:.2f} "
+            f"to {last:.2f}, training loss from {history.train_loss[0]:.2f} to {history.train_loss[-1]:.2f}.{levels}")
+
+
+class LiveCurve:
+    """Pass to `train` as on_eval: draws the curve at the first evaluation, redraws it at the next."""
+
+    def __init__(self, lines=None, title="Loss while training"):
+        self.lines, self.title, self.handle = lines, title, None
+
+    def __call__(self, history):
+        fig, alt = loss_curve(history, self.lines, self.title), loss_curve_alt(history, self.lines)
+        if self.handle is None:
+            self.handle = show(fig, alt)
+        else:
+            plt.close(fig)
+            self.handle.update(fig, metadata=_metadata(alt))
+
+
+# ----------------------------------------------------------------------------- heat maps
+
+
+def heat_map(values, rows, columns=None, title="", xlabel="", ylabel="", label="", ax=None, **imshow):
+    """A matrix with characters on both axes: values (len(rows), len(columns)). Returns figure and axes.
+
+    Over 40 characters an axis is set in small type. Further arguments (vmin, vmax, cmap) go to imshow.
+    """
+    columns = rows if columns is None else columns
+    if ax is None:
+        side = 4.2 if max(len(rows), len(columns)) <= 40 else 9.0
+        fig, ax = plt.subplots(figsize=(side * 1.2, side))
+    image = ax.imshow(torch.as_tensor(values).detach().cpu().numpy(), **imshow)
+    for set_ticks, chars in ((ax.set_xticks, columns), (ax.set_yticks, rows)):
+        size = 7.5 if len(chars) > 40 else 10
+        set_ticks(range(len(chars)), [char_label(c) for c in chars], fontsize=size, family="monospace")
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.spines[:].set_visible(False)
+    if label:
+        ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
+    return ax.figure, ax
+
+
+# ----------------------------------------------------------------------------- ladder
+
+
+def loss_ladder(rungs):
+    """A bar per rung, worst first: dicts with name, loss, error, source and reference (nats or None)."""
+    fig, ax = plt.subplots(figsize=(7.5, 1.2 + 0.45 * len(rungs)))
+    for row, rung in enumerate(rungs):
+        color = BLUE if rung["source"] == "yours" else SKY
+        ax.barh(row, rung["loss"], xerr=rung["error"], color=color, height=0.6)
+        ax.text(rung["loss"] + 0.06, row, f"{rung['loss']:.3f}", va="center")
+        if rung["reference"] is not None:
+            ax.vlines(rung["reference"], row - 0.4, row + 0.4, color=BLACK)
+    ax.set_yticks(range(len(rungs)), [rung["name"] for rung in rungs])
+    ax.invert_yaxis()
+    ax.set(title="The loss ladder", xlabel="validation loss (nats per character); the black mark is the reference run", xlim=(0, 4.8))
+    return fig

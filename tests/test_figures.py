@@ -1,0 +1,145 @@
+"""The house's figures and the ladder."""
+import json
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from IPython.utils.capture import capture_output
+
+import mygpt_ladder as ladder
+import mygpt_plots as plots
+from mygpt_train import History
+
+matplotlib.use("agg")
+HISTORY = History([0, 10, 20], [4.2, 3.0, 2.6], [4.1, 3.1, 2.7], [0.0, 1.0, 2.0])
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What goes to the notebook: a list of (object, metadata) instead of a kernel's messages."""
+    plt.close("all")
+    shown = []
+
+    class Handle:
+        def update(self, value, **options):
+            shown.append((value, options.get("metadata"), "update"))
+
+    def display(value, **options):
+        shown.append((value, options.get("metadata"), "new"))
+        return Handle()
+
+    monkeypatch.setattr(plots, "display", display)
+    monkeypatch.setattr(ladder, "display", display)
+    return shown
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("MYGPT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(ladder, "REFERENCE", tmp_path / "reference.json")
+    return tmp_path / "runs"
+
+
+def test_show_closes_the_figure_and_carries_the_alt_text(displayed):
+    fig, _ = plt.subplots()
+    plots.show(fig, alt="""A line
+        that rises.""")
+    assert displayed == [(fig, {"image/png": {"alt": "A line that rises."}}, "new")]
+    assert not plt.fignum_exists(fig.number)  # else the notebook draws it twice
+
+
+def test_a_figure_without_alt_text_is_refused(displayed):
+    fig, _ = plt.subplots()
+    for empty in ("", "  \n"):
+        with pytest.raises(ValueError, match="alt"):
+            plots.show(fig, alt=empty)
+
+
+def test_the_live_curve_redraws_one_output(displayed):
+    live = plots.LiveCurve(lines={"uniform guess": 4.174})
+    live(HISTORY)
+    live(HISTORY)
+    assert [kind for _, _, kind in displayed] == ["new", "update"]
+    alt = displayed[-1][1]["image/png"]["alt"]
+    assert "4.10 to 2.70" in alt and "4.20 to 2.60" in alt and "uniform guess at 4.174" in alt
+    assert not plt.get_fignums()
+
+
+def test_the_loss_curve_draws_both_losses_and_the_levels():
+    ax = plots.loss_curve(HISTORY, lines={"bigram": 2.5}).axes[0]
+    train_line, val_line, level = ax.get_lines()
+    assert list(train_line.get_ydata()) == HISTORY.train_loss and list(val_line.get_ydata()) == HISTORY.val_loss
+    assert set(level.get_ydata()) == {2.5} and "nats" in ax.get_ylabel() and ax.get_xlabel() == "step"
+
+
+def test_the_heat_map_has_characters_on_both_axes():
+    fig, ax = plots.heat_map(torch.rand(2, 3), "a\n", "b c", title="t", xlabel="x", ylabel="y")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "↵"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["b", "␣", "c"]
+    assert fig is ax.figure
+
+
+def test_the_symbol_table_shows_the_real_values(displayed):
+    plots.symbol_table(V=(65, "characters"), N=(1115394, "all"))
+    table = displayed[0][0].data
+    assert "| $V$ | characters | 65 |" in table and "1,115,394" in table
+
+
+# ----------------------------------------------------------------------------- ladder
+
+
+def test_yours_stands_beside_the_reference(runs, displayed):
+    reference = {stage: dict(loss=loss, error=None, sample=None, parameters=1, speed="laptop")
+                 for stage, loss in (("uniform", 4.174), ("unigram", 3.35), ("bigram", 2.48), ("single_head", 2.4))}
+    ladder.REFERENCE.write_text(json.dumps(reference), encoding="utf-8")
+    ladder.add_rung("bigram", 2.51, 0.007, "\nROMEO: é", 4225, "laptop")
+    found = ladder.rungs(up_to="bigram")
+    assert [(rung["source"], rung["loss"], rung["reference"]) for rung in found] == [
+        ("reference", 4.174, 4.174), ("reference", 3.35, 3.35), ("yours", 2.51, 2.48)]
+    ladder.show_losses(up_to="bigram")
+    (fig, metadata, _), (table, _, _) = displayed
+    assert "bigram (01) 2.510" in metadata["image/png"]["alt"]
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["uniform guess", "character counts", "bigram (01)"]
+    # 2.51 / ln 2 = 3.621 bits, e^2.51 = 12.3
+    assert "| bigram (01) | yours | 2.510 | 0.007 | 3.621 | 12.3 | 4,225 | 2.480 |" in table.data
+
+
+def test_samples_are_shown_in_order(runs, capsys):
+    ladder.add_rung("bigram", 2.5, sample="second é")
+    ladder.add_rung("unigram", 3.3, sample="first")
+    ladder.show_samples(up_to="full")
+    out = capsys.readouterr().out
+    assert out.index("first") < out.index("second é")
+
+
+def test_a_later_rung_replaces_an_earlier_and_leaves_the_others(runs):
+    for stage, loss in (("bigram", 2.6), ("blocks", 2.0), ("bigram", 2.5)):
+        ladder.add_rung(stage, loss)
+    assert {stage: rung["loss"] for stage, rung in ladder.read(runs / "ladder.json").items()} == {"bigram": 2.5, "blocks": 2.0}
+    assert [path.name for path in runs.iterdir()] == ["ladder.json"]  # no temporary file is left
+
+
+def test_a_smoke_run_replaces_nothing(runs):
+    ladder.add_rung("bigram", 2.5, speed="laptop")
+    ladder.add_rung("bigram", 4.6, speed="smoke")
+    assert ladder.read(runs / "ladder.json")["bigram"]["loss"] == 2.5
+
+
+def test_what_is_no_rung_is_refused(runs):
+    with pytest.raises(ValueError, match="'bigrams' is no rung: choose from uniform, unigram, bigram"):
+        ladder.add_rung("bigrams", 2.5)
+    with pytest.raises(ValueError, match="the loss of 'bigram' is nan"):
+        ladder.add_rung("bigram", float("nan"))
+    runs.mkdir()
+    (runs / "ladder.json").write_text("{half", encoding="utf-8")
+    with pytest.raises(ValueError, match="ladder.json is damaged"):
+        ladder.rungs(up_to="bigram")
+    with pytest.raises(ValueError, match="damaged"):
+        ladder.add_rung("bigram", 2.5)
+    assert (runs / "ladder.json").read_text(encoding="utf-8") == "{half"  # and left as it was
+
+
+def test_in_a_plain_terminal_figures_do_not_crash():
+    with capture_output():
+        plots.show(plt.subplots()[0], alt="An empty pair of axes.")

@@ -1,0 +1,366 @@
+"""The model and its sampling. Mistakes are numbered as in the course's list of famous ones."""
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mygpt_helpers import GPT, Block, FeedForward, GPTConfig, Head, MultiHeadAttention, sample
+
+CONFIG = GPTConfig(vocab_size=13, block_size=10, n_layer=3, n_head=4, n_embd=24, dropout=0.0)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def ids(B, T, seed=0):
+    return torch.randint(CONFIG.vocab_size, (B, T), generator=seeded(seed))
+
+
+def loud(model):
+    """Weights ten times the initialisation: every part of the model then shows in its output."""
+    for parameter in model.parameters():
+        parameter.data *= 10
+    return model
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(1337)
+
+
+# ----------------------------------------------------------------------------- attention
+
+
+@pytest.mark.parametrize("layer", [Head, MultiHeadAttention])
+def test_mistake_1_scores_of_unit_variance_queries_and_keys_have_variance_1(layer):
+    config = GPTConfig(block_size=64, n_head=4, n_embd=256, dropout=0.0)  # head_size 64, n_embd 256
+    attention = layer(config)
+    rows = torch.eye(64, 256)  # picks 64 of the 256 entries: queries and keys have variance 1
+    if layer is Head:
+        attention.query.weight.data, attention.key.weight.data = rows, rows.roll(64, dims=1)
+    else:
+        attention.qkv.weight.data[:256] = torch.eye(256)
+        attention.qkv.weight.data[256:512] = torch.eye(256).roll(64, dims=1)
+    weights = attention.weights(torch.randn(50, 64, 256))
+    scores = weights[..., -1, :].log()  # the last row, where nothing is masked: scores up to a constant
+    assert scores.var(dim=-1).mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_head_equals_scaled_dot_product_attention():
+    head, x = Head(CONFIG), torch.randn(2, 7, 24)
+    q, k, v = head.query(x), head.key(x), head.value(x)
+    reference = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert torch.allclose(head(x), reference, atol=1e-6)
+    assert head(x).shape == (2, 7, 6)
+
+
+@pytest.mark.parametrize("make", [Head, MultiHeadAttention, Block, GPT])
+def test_mistake_2_no_output_depends_on_a_later_token(make):
+    """Both paths: Head masks by hand, MultiHeadAttention leaves it to SDPA, where True means attend."""
+    model = loud(make(CONFIG))
+    run = (lambda x: model(x)[0]) if make is GPT else model
+    x = ids(2, 10) if make is GPT else torch.randn(2, 10, 24)
+    before = run(x)
+    for t in range(9):
+        changed = x.clone()
+        changed[:, t + 1 :] = (x[:, t + 1 :] + 5) % 13 if make is GPT else torch.randn(2, 9 - t, 24)
+        after = run(changed)
+        assert torch.allclose(before[:, : t + 1], after[:, : t + 1], atol=1e-5), f"position {t} sees the future"
+        assert not torch.allclose(before[:, t + 1], after[:, t + 1], atol=1e-3), "the test changes nothing"
+
+
+@pytest.mark.parametrize("layer", [Head, MultiHeadAttention])
+@pytest.mark.parametrize("T", [1, 4, 10])  # up to block_size
+def test_mistake_3_the_mask_comes_before_the_softmax(layer, T):
+    weights = layer(CONFIG).weights(3 * torch.randn(2, T, 24))
+    assert weights.shape[-2:] == (T, T) and not weights.isnan().any()
+    assert torch.allclose(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
+    assert (weights.triu(1) == 0).all()
+    assert (weights.tril() > 0).sum() == weights[..., 0, 0].numel() * T * (T + 1) // 2
+
+
+def test_mistake_4_the_mask_is_a_buffer():
+    head = Head(CONFIG)
+    assert dict(head.named_buffers()).keys() == {"past"}  # no parameter ...
+    assert all("past" not in name for name, _ in head.named_parameters())
+    assert "past" not in head.state_dict()  # ... not saved ...
+    assert head.to("meta").past.device.type == "meta"  # ... and it moves with the module
+
+
+def test_mistake_5_every_parameter_is_registered_and_gets_a_gradient():
+    V, T, L, C = CONFIG.vocab_size, CONFIG.block_size, CONFIG.n_layer, CONFIG.n_embd
+    model = GPT(CONFIG)
+    assert model.num_parameters() == V * C + T * C + L * (12 * C * C + 2 * C) + C
+    with_biases = GPT(GPTConfig(V, T, L, 4, C, 0.0, bias=True))
+    assert with_biases.num_parameters() == model.num_parameters() + L * (9 * C + 2 * C) + C
+    _, loss = model(ids(4, 10), ids(4, 10, seed=1))
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+
+
+def test_keys_of_the_state_dict_are_frozen():
+    part = lambda n: [f"blocks.{n}.{k}.weight" for k in ("ln_1", "attn.qkv", "attn.proj", "ln_2", "mlp.fc", "mlp.proj")]
+    keys = ["token_embedding.weight", "position_embedding.weight", *part(0), *part(1), *part(2), "ln_f.weight"]
+    assert list(GPT(CONFIG).state_dict()) == keys  # the output head is the token embedding: no key of its own
+
+
+def test_mistake_6_heads_are_projected_and_fill_n_embd():
+    attention, x = MultiHeadAttention(CONFIG), torch.randn(2, 5, 24)
+    assert attention.proj.weight.shape == (24, 24)
+    out = attention(x)
+    attention.proj.weight.data = 2 * torch.eye(24) @ attention.proj.weight.data
+    assert torch.allclose(attention(x), 2 * out, atol=1e-6)
+    with pytest.raises(ValueError, match="n_embd 24 is not divisible by n_head 5"):
+        GPTConfig(n_embd=24, n_head=5)
+
+
+def heads_of(attention, config):
+    """A list of plain Heads with the weights of the fused attention."""
+    q, k, v = attention.qkv.weight.split(config.n_embd)
+    heads = []
+    for n in range(config.n_head):
+        head, rows = Head(config), slice(n * config.head_size, (n + 1) * config.head_size)
+        head.query.weight.data, head.key.weight.data, head.value.weight.data = q[rows], k[rows], v[rows]
+        heads.append(head)
+    return heads
+
+
+def test_mistake_7_the_fused_heads_equal_a_loop_over_heads():
+    attention, x = loud(MultiHeadAttention(CONFIG)), torch.randn(3, 10, 24)
+    heads = heads_of(attention, CONFIG)
+    looped = attention.proj(torch.cat([head(x) for head in heads], dim=-1))
+    assert torch.allclose(attention(x), looped, atol=1e-4)
+    maps = torch.stack([head.weights(x) for head in heads], dim=1)  # (B, nh, T, T)
+    assert torch.allclose(attention.weights(x), maps, atol=1e-5)
+
+
+def test_fused_attention_equals_pytorchs():
+    config = GPTConfig(block_size=10, n_head=4, n_embd=24, dropout=0.0, bias=True)
+    ours, x = MultiHeadAttention(config), torch.randn(3, 10, 24)
+    theirs = nn.MultiheadAttention(24, 4, batch_first=True)
+    theirs.load_state_dict({
+        "in_proj_weight": ours.qkv.weight, "in_proj_bias": ours.qkv.bias,
+        "out_proj.weight": ours.proj.weight, "out_proj.bias": ours.proj.bias,
+    })
+    hide = torch.ones(10, 10, dtype=torch.bool).triu(1)  # here True means hide
+    out, weights = theirs(x, x, x, attn_mask=hide, average_attn_weights=False)
+    assert torch.allclose(ours(x), out, atol=1e-6)
+    assert torch.allclose(ours.weights(x), weights, atol=1e-6)
+
+
+def test_mistake_8_order_is_known_by_the_positions_alone():
+    model = loud(GPT(GPTConfig(13, 10, 1, 4, 24, 0.0)))
+    idx = torch.arange(10)[None]
+    swapped = idx[:, [3, 1, 7, 0, 2, 5, 4, 6, 8, 9]]  # the past in another order, the last token in its place
+    assert not torch.allclose(model(idx)[0][:, -1], model(swapped)[0][:, -1], atol=1e-2)
+    model.position_embedding.weight.data.zero_()
+    assert torch.allclose(model(idx)[0][:, -1], model(swapped)[0][:, -1], atol=1e-4)
+
+
+# ----------------------------------------------------------------------------- blocks and GPT
+
+
+def test_mistake_9_zeroed_sublayers_make_a_block_the_identity():
+    block, x = Block(CONFIG), torch.randn(2, 5, 24)
+    assert not torch.allclose(block(x), x, atol=1e-3)
+    block.attn.proj.weight.data.zero_()
+    block.mlp.proj.weight.data.zero_()
+    assert torch.equal(block(x), x)
+
+
+def test_mistake_9_a_block_is_pre_norm():
+    block, x = loud(Block(CONFIG)), torch.randn(2, 5, 24)
+    norm = lambda x, weight: (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt() * weight
+    middle = x + block.attn(norm(x, block.ln_1.weight))
+    assert torch.allclose(block(x), middle + block.mlp(norm(middle, block.ln_2.weight)), rtol=1e-4, atol=1e-3)
+
+
+def test_mistake_9_gradients_reach_the_first_block_of_a_deep_model():
+    model = GPT(GPTConfig(13, 10, 12, 4, 24, 0.0))
+    model(ids(4, 10), ids(4, 10, 1))[1].backward()
+    norms = [block.attn.qkv.weight.grad.norm() for block in model.blocks]
+    assert 0.1 < norms[0] / norms[-1] < 10
+
+
+def test_mistake_10_the_first_loss_is_near_ln_v():
+    model = GPT(GPTConfig(dropout=0.0, n_layer=2, n_embd=96))
+    x, y = (torch.randint(65, (16, 64), generator=seeded(n)) for n in (0, 1))
+    assert model(x, y)[1].item() == pytest.approx(math.log(65), abs=0.05)
+
+
+def test_mistake_10_initialisation():
+    config = GPTConfig(n_layer=8, n_embd=128, n_head=4, bias=True)
+    for name, parameter in GPT(config).named_parameters():
+        if name.endswith("bias"):
+            assert (parameter == 0).all(), name
+        elif "ln_" in name:
+            assert (parameter == 1).all(), name
+        else:
+            expected = 0.02 / math.sqrt(2 * 8) if name.endswith("proj.weight") else 0.02
+            assert parameter.std().item() == pytest.approx(expected, rel=0.05), name
+
+
+def test_feed_forward_uses_gpt2s_gelu():
+    mlp, x = FeedForward(CONFIG), torch.randn(2, 5, 24)
+    h = mlp.fc(x)
+    gelu = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))  # Hendrycks & Gimpel 2016
+    assert torch.allclose(mlp(x), mlp.proj(gelu), atol=1e-6)
+
+
+def test_dropout_acts_in_training_only():
+    model, idx = GPT(GPTConfig(13, 10, 2, 4, 24, dropout=0.5)), ids(2, 10)
+    assert not torch.equal(model.train()(idx)[0], model(idx)[0])
+    assert torch.equal(model.eval()(idx)[0], model(idx)[0])
+    model.train()
+    x = torch.randn(8, 10, 24)
+    for out in (model.embed(ids(8, 10)), model.blocks[0].attn(x), model.blocks[0].mlp(x)):
+        assert (out == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)  # half of each part's output
+    attention = model.blocks[0].attn
+    attention.proj = nn.Identity()
+    heads = attention(x)[:, 0].view(8, 4, 6)  # the first token attends to itself alone: a weight dropped, a head gone
+    assert (heads == 0).all(dim=-1).float().mean().item() == pytest.approx(0.5, abs=0.2)
+
+
+def test_the_output_head_is_the_token_embedding():
+    model, idx = GPT(CONFIG), ids(2, 5)
+    x = model.embed(idx)
+    for block in model.blocks:
+        x = block(x)
+    assert torch.allclose(model(idx)[0], model.ln_f(x) @ model.token_embedding.weight.T, atol=1e-6)
+    assert torch.allclose(model.embed(idx), model.token_embedding(idx) + model.position_embedding(torch.arange(5)))
+
+
+def test_attention_maps_are_those_of_the_forward_pass():
+    model, idx = loud(GPT(GPTConfig(13, 10, 3, 4, 24, dropout=0.3))).train(), ids(2, 7)
+    maps = model.attention_maps(idx)
+    assert maps.shape == (3, 2, 4, 7, 7) and model.training and not maps.requires_grad
+    model.eval()
+    x = model.embed(idx)
+    for layer, block in enumerate(model.blocks):
+        inside = block.ln_1(x)
+        v = block.attn.split(inside)[2]
+        mixed = (maps[layer] @ v).transpose(1, 2).flatten(2)
+        assert torch.allclose(block.attn(inside), block.attn.proj(mixed), rtol=1e-4, atol=1e-4)
+        x = block(x)
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: GPT(CONFIG)(ids(1, 11)), "11 tokens are more than block_size 10"),
+    (lambda: GPT(CONFIG)(torch.tensor([[0, 13]])), "ids run from 0 to 13, but must lie between 0 and vocab_size - 1 = 12"),
+    (lambda: GPT(CONFIG)(torch.tensor([[-1, 3]])), "ids run from -1 to 3"),
+    (lambda: GPTConfig(n_embd=10, n_head=4), "n_embd 10 is not divisible by n_head 4"),
+    (lambda: GPTConfig(n_head=0), "n_head is 0"),
+    (lambda: GPTConfig(block_size=-1), "block_size is -1"),
+    (lambda: GPTConfig(dropout=1.0), "dropout is 1.0"),
+])
+def test_bad_sizes_and_ids_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+# ----------------------------------------------------------------------------- sampling
+
+
+LOGITS = torch.tensor([[2.0, 1.0, 0.5, 0.5, -1.0], [0.0, 3.0, -2.0, 2.0, 0.5]])
+
+
+def frequencies(**settings):
+    """How often each id is drawn, per row: (2, 5)."""
+    drawn = sample(LOGITS.repeat_interleave(20_000, dim=0), generator=seeded(0), **settings).view(2, 20_000)
+    return torch.stack([row.bincount(minlength=5) / 20_000 for row in drawn])
+
+
+def test_mistake_16_temperature_divides_the_logits():
+    for temperature in (0.5, 1.0, 2.0):
+        assert torch.allclose(frequencies(temperature=temperature), (LOGITS / temperature).softmax(-1), atol=0.015)
+
+
+def test_mistake_16_temperature_to_zero_is_greedy():
+    greedy = LOGITS.argmax(-1, keepdim=True)
+    assert torch.equal(sample(LOGITS, temperature=0), greedy)
+    assert torch.equal(sample(LOGITS, temperature=1e-3, generator=seeded(0)), greedy)
+
+
+def test_mistake_16_top_k_keeps_the_k_likeliest_of_each_row():
+    expected = LOGITS.softmax(-1) * torch.tensor([[1, 1, 0, 0, 0], [0, 1, 0, 1, 0]])
+    drawn = frequencies(top_k=2)
+    assert torch.allclose(drawn, expected / expected.sum(-1, keepdim=True), atol=0.015)
+    assert ((drawn == 0) == (expected == 0)).all()  # exactly never: minus infinity, not a small number
+    assert (frequencies(top_k=3)[0] > 0).tolist() == [True, True, True, True, False]  # ties with the third stay
+    assert torch.allclose(frequencies(top_k=99), LOGITS.softmax(-1), atol=0.015)  # more than there are: all
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.6, 0.8, 0.97, 1.0])
+def test_mistake_16_top_p_keeps_the_smallest_set_that_reaches_p(top_p):
+    drawn = frequencies(top_p=top_p)
+    for row in range(2):
+        probs, kept, total = LOGITS[row].softmax(-1).tolist(), [], 0.0
+        for i in sorted(range(5), key=lambda i: -probs[i]):
+            if total >= top_p:
+                break
+            kept.append(i)
+            total += probs[i]
+        expected = torch.tensor([probs[i] / total if i in kept else 0.0 for i in range(5)])
+        assert torch.allclose(drawn[row], expected, atol=0.015)
+
+
+def test_mistake_16_generate_crops_the_context_and_keeps_the_text():
+    """Against a loop that is plain to the eye, past block_size and from a prompt longer than it."""
+    model = loud(GPT(CONFIG)).eval()
+    for length in (1, 9, 10, 11, 17):
+        prompt = ids(3, length)
+        for stride in (1, 4, 10):
+            text, start = prompt, max(0, length - 10)
+            for _ in range(25):
+                text = torch.cat([text, model(text[:, start:])[0][:, -1].argmax(-1, keepdim=True)], dim=1)
+                start += stride if text.size(1) - start > 10 else 0
+            assert torch.equal(model.generate(prompt, 25, temperature=0, stride=stride), text)
+    out = model.generate(prompt, 25)
+    assert out.shape == (3, 42) and torch.equal(out[:, :17], prompt)
+
+
+def test_mistake_16_stride_1_sees_always_the_last_block_size_tokens():
+    model = loud(GPT(CONFIG)).eval()
+    text = ids(2, 5)
+    out = model.generate(text, 20, temperature=0, stride=1)
+    for _ in range(20):
+        text = torch.cat([text, model(text[:, -10:])[0][:, -1].argmax(-1, keepdim=True)], dim=1)
+    assert torch.equal(out, text)
+
+
+def test_mistake_16_generate_draws_from_its_own_generator():
+    model = GPT(GPTConfig(13, 10, 1, 2, 8, dropout=0.5)).train()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    outs = [model.generate(ids(2, 3), 15, generator=seeded(n)) for n in (1, 1, 2)]
+    assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
+    assert torch.equal(state, torch.get_rng_state()) and model.training  # no dropout drawn, mode given back
+
+
+def test_mistake_16_rows_of_a_batch_do_not_mix():
+    model, prompt = loud(GPT(CONFIG)), ids(4, 3)
+    together = model.generate(prompt, 20, temperature=0)
+    for row in range(4):
+        assert torch.equal(together[row : row + 1], model.generate(prompt[row : row + 1], 20, temperature=0))
+
+
+@pytest.mark.parametrize("settings, words", [
+    (dict(temperature=-0.1), "temperature is -0.1"),
+    (dict(temperature=float("nan")), "temperature is nan"),
+    (dict(top_k=0), "top_k is 0"),
+    (dict(top_p=0.0), "top_p is 0.0"),
+    (dict(top_p=1.5), "top_p is 1.5"),
+    (dict(stride=0), "stride is 0"),
+    (dict(stride=11), "stride is 11"),
+    (dict(max_new_tokens=-1), "max_new_tokens is -1"),
+    (dict(idx=torch.zeros(1, 0, dtype=torch.long)), "the prompt is empty"),
+    (dict(idx=torch.tensor([1, 2])), r"shape \(2,\)"),
+    (dict(idx=torch.tensor([[1, 13]])), "ids run from 1 to 13"),
+])
+def test_mistake_16_generate_names_what_is_wrong(settings, words):
+    with pytest.raises(ValueError, match=words):
+        GPT(CONFIG).generate(**{"idx": ids(1, 3), "max_new_tokens": 2, **settings})

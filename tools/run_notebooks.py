@@ -1,0 +1,131 @@
+"""Run notebooks from top to bottom, each in a fresh kernel, and save them with their outputs.
+
+    python tools/run_notebooks.py          all, in the order of the course
+    python tools/run_notebooks.py 03 05    only these
+
+Laptop speed, unless MYGPT_SPEED says otherwise. Nothing of an earlier run is used: the learner's
+folder (MYGPT_RUNS) is empty at the start, and the loss ladder grows in it from notebook to notebook.
+At laptop speed that ladder then becomes the reference, data/reference/ladder.json. A notebook that
+fails is not saved, and ends the run.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+REFERENCE = ROOT / "data" / "reference" / "ladder.json"
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+# without the Python version, which would change with every machine that saves
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
+CELL_METADATA = {"cellView", "jupyter", "tags"}  # all else is a trace of an editor
+
+
+def find(numbers):
+    """The notebooks with these numbers (all without any), in order. ValueError for an unknown number."""
+    paths = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    wanted = [number.zfill(2) for number in numbers] or list(paths)
+    unknown = [number for number in wanted if number not in paths]
+    if unknown or not wanted:
+        raise ValueError(
+            f"no notebook {' '.join(unknown)} in {NOTEBOOKS.name}/: there are {' '.join(paths) or 'none'}"
+        )
+    return [paths[number] for number in sorted(set(wanted))]
+
+
+def run(path):
+    """Execute one notebook in a fresh kernel. Returns it, tidied; CellExecutionError if a cell fails."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})  # widgets of an earlier run go too
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name=KERNEL["name"],
+        resources={"metadata": {"path": str(path.parent)}},
+        coalesce_streams=True,  # one tidy last state of a progress line
+        record_timing=False,
+        store_widget_state=True,  # so that a page without a kernel shows the widgets
+    )
+    # What an interactive figure draws is then an ordinary output, seen without a kernel too. (nbclient's
+    # own way keeps it inside the widget, and now and then waits for ever for the cell's end.)
+    client.widget_registry.clear()
+    client.execute()
+    return tidy(notebook)
+
+
+def tidy(notebook):
+    """Take out what would differ from machine to machine or from run to run."""
+    notebook.metadata["language_info"] = nbformat.from_dict(LANGUAGE)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in CELL_METADATA})
+    state = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})
+    text = nbformat.writes(notebook)
+    for n, model_id in enumerate(state):  # widgets are named at random: number them instead
+        text = text.replace(model_id, f"widget-{n:03}")
+    return nbformat.reads(text, as_version=4)
+
+
+def write(path, text):
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text.rstrip("\n") + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def keep_ladder(learned, everything):
+    """Make the ladder file `learned` the reference, or only add its rungs to it."""
+    if not learned.exists():
+        return print("no notebook added a rung, the reference ladder stays")
+    rungs = json.loads(learned.read_text(encoding="utf-8"))
+    if REFERENCE.exists() and not everything:
+        rungs = json.loads(REFERENCE.read_text(encoding="utf-8")) | rungs
+    write(REFERENCE, json.dumps(rungs, indent=1, ensure_ascii=False))
+    print(f"the reference ladder has {', '.join(rungs)}")
+
+
+def main(numbers):
+    try:
+        paths = find(numbers)
+    except ValueError as error:
+        return f"run_notebooks: {error}"
+    speed = os.environ.setdefault("MYGPT_SPEED", "laptop")
+    # the modules beside these notebooks, whatever else is installed
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory() as runs:
+        os.environ["MYGPT_RUNS"] = runs
+        for path in paths:
+            began = time.perf_counter()
+            print(f"{path.name} ...", end=" ", flush=True)
+            try:
+                notebook = run(path)
+            except CellExecutionError as error:
+                return f"failed, not saved\n\n{error}"
+            write(path, nbformat.writes(notebook))
+            print(f"{time.perf_counter() - began:.1f} s at {speed} speed", flush=True)
+        if speed == "laptop":
+            keep_ladder(Path(runs) / "ladder.json", everything=not numbers)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
