@@ -12,18 +12,10 @@ from pathlib import Path
 
 import torch
 
+from mygpt_text import write_whole
+
 RUNS = Path(os.environ.get("MYGPT_RUNS", Path(__file__).resolve().parent / "runs"))
 ROWS = []  # none yet: the first comes with the model
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def main():
@@ -42,7 +34,7 @@ def main():
         rows.append(row)
     if not rows:
         print("no rows yet")
-    write(RUNS / "bench.json", json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    write_whole(RUNS / "bench.json", json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

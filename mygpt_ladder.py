@@ -11,6 +11,7 @@ from pathlib import Path
 from IPython.display import Markdown, display
 
 import mygpt_plots as plots
+from mygpt_text import write_whole
 
 ROOT = Path(__file__).resolve().parent
 REFERENCE = ROOT / "data" / "reference" / "ladder.json"
@@ -46,13 +47,7 @@ def add_rung(stage, loss, error=None, sample=None, parameters=0, speed="laptop")
         return
     path = runs_folder() / "ladder.json"
     rungs = {**read(path), stage: dict(loss=loss, error=error, sample=sample, parameters=parameters, speed=speed)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        json.dump(rungs, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_whole(path, json.dumps(rungs, indent=1, ensure_ascii=False) + "\n")
 
 
 def read(path):

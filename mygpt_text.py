@@ -302,6 +302,21 @@ def _fetch(path: Path, corpus: Corpus, problem: str) -> bytes:
     ]))
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all, in UTF-8 with Unix newlines; what was there stays until then."""
+    content = content.encode("utf-8") if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 if __name__ == "__main__":
     for name in sys.argv[1:] or ["tinyshakespeare"]:
         try:

@@ -1,5 +1,6 @@
 """tools/run_notebooks.py saves clean notebooks or nothing; tools/export_html.py keeps alt texts and folds."""
 
+import base64
 import json
 import re
 
@@ -52,7 +53,7 @@ def test_a_run_is_clean_and_its_ladder_becomes_the_reference(course, tmp_path):
     first = course("01_a.ipynb", ADD_RUNG % ("one", 1, tmp_path), bar)
     course("02_b.ipynb", ADD_RUNG % ("two", 2, tmp_path))
     before = nbformat.read(first, as_version=4)
-    run_notebooks.write(run_notebooks.REFERENCE, '{"one": {"loss": 9}, "of a stage no longer there": {}}')
+    run_notebooks.write_whole(run_notebooks.REFERENCE, '{"one": {"loss": 9}, "of a stage no longer there": {}}')
     assert not run_notebooks.main([])
     after = nbformat.read(first, as_version=4)
     assert [cell.id for cell in after.cells] == [cell.id for cell in before.cells]
@@ -61,7 +62,7 @@ def test_a_run_is_clean_and_its_ladder_becomes_the_reference(course, tmp_path):
     assert after.cells[1].outputs[0].text.count("%|") == 1 and "100%|" in after.cells[1].outputs[0].text
     assert all(cell.metadata == {"tags": ["t"]} for cell in after.cells)
     assert after.metadata == {"kernelspec": run_notebooks.KERNEL, "language_info": run_notebooks.LANGUAGE}
-    assert b"\r" not in first.read_bytes() and not list(tmp_path.glob(".*"))
+    assert b"\r" not in first.read_bytes() and not list(tmp_path.glob("*.part"))
     assert "['one']" in nbformat.read(tmp_path / "02_b.ipynb", as_version=4).cells[0].outputs[0].text
     assert reference() == {"one": {"loss": 1}, "two": {"loss": 2}}
 
@@ -137,3 +138,17 @@ def test_a_page_keeps_odd_alt_texts_folds_and_formulas_without_a_network(tmp_pat
     answer, solution = (fold.get_text() for fold in page.find_all("details"))
     assert "the answer" in answer and "predicted" not in answer and "solved()" in solution
     assert not page.find_all("script") and not re.search(r"(src|href)=.https?:", text)
+
+
+def test_a_figure_for_the_readme_is_saved_beside_the_notebooks(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_notebooks, "ROOT", tmp_path)
+    png = base64.b64encode(b"a picture").decode()
+    cells = [nbformat.v4.new_code_cell("", metadata={"tags": tags}) for tags in ([], ["readme"])]
+    for cell in cells:
+        cell.outputs = [
+            nbformat.v4.new_output("stream", text="words"),
+            nbformat.v4.new_output("display_data", {"image/png": png}),
+        ]
+    run_notebooks.keep_pictures(nbformat.v4.new_notebook(cells=cells), tmp_path / "05_blocks.ipynb")
+    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["05_blocks.png"]
+    assert (tmp_path / "docs" / "05_blocks.png").read_bytes() == b"a picture"

@@ -14,7 +14,7 @@ import nbformat
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from run_notebooks import ROOT, find, write
+from run_notebooks import ROOT, find, write_whole
 
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
@@ -94,7 +94,7 @@ def main(numbers):
         return f"export_html: {error}"
     for path in paths:
         page = ROOT / "build" / "html" / f"{path.stem}.html"
-        write(page, export(path))
+        write_whole(page, export(path))
         print(page.relative_to(ROOT).as_posix())
 
 

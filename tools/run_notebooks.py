@@ -9,6 +9,7 @@ At laptop speed that ladder then becomes the reference, data/reference/ladder.js
 fails is not saved, and ends the run.
 """
 
+import base64
 import json
 import os
 import sys
@@ -21,6 +22,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from mygpt_text import write_whole  # noqa: E402
 NOTEBOOKS = ROOT / "notebooks"
 REFERENCE = ROOT / "data" / "reference" / "ladder.json"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -82,15 +85,12 @@ def tidy(notebook):
     return nbformat.reads(text, as_version=4)
 
 
-def write(path, text):
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text.rstrip("\n") + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def keep_pictures(notebook, path):
+    """Save the figures of cells tagged `readme` under docs/, for the README."""
+    for cell in notebook.cells:
+        if "readme" in cell.metadata.get("tags", []):
+            png = next(output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {}))
+            write_whole(ROOT / "docs" / f"{path.stem}.png", base64.b64decode(png))
 
 
 def keep_ladder(learned, everything):
@@ -100,7 +100,7 @@ def keep_ladder(learned, everything):
     rungs = json.loads(learned.read_text(encoding="utf-8"))
     if REFERENCE.exists() and not everything:
         rungs = json.loads(REFERENCE.read_text(encoding="utf-8")) | rungs
-    write(REFERENCE, json.dumps(rungs, indent=1, ensure_ascii=False))
+    write_whole(REFERENCE, json.dumps(rungs, indent=1, ensure_ascii=False) + "\n")
     print(f"the reference ladder has {', '.join(rungs)}")
 
 
@@ -121,7 +121,8 @@ def main(numbers):
                 notebook = run(path)
             except CellExecutionError as error:
                 return f"failed, not saved\n\n{error}"
-            write(path, nbformat.writes(notebook))
+            write_whole(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+            keep_pictures(notebook, path)
             print(f"{time.perf_counter() - began:.1f} s at {speed} speed", flush=True)
         if speed == "laptop":
             keep_ladder(Path(runs) / "ladder.json", everything=not numbers)

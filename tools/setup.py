@@ -116,7 +116,7 @@ def install(requirements):
 def announce(requirements):
     if any(VENV.glob("**/site-packages/torch/version.py")):
         return say(f"Bringing the packages up to date with {requirements} ...")
-    say("Installing the packages. The first time takes some minutes; a download of about 350 MB, or, on")
+    say("Installing the packages. The first time takes some minutes; a download of about 300 MB, or, on")
     say("Linux with torch's NVIDIA build, of more than 2 GB ...")
     told_pip = any(name in os.environ for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"))
     if sys.platform == "linux" and not shutil.which("nvidia-smi") and not told_pip:
@@ -172,7 +172,7 @@ def pip_help(lines):
         remedy = "The disk is full: the packages need about 2 GB (8 GB with torch's NVIDIA build)."
     elif "Permission denied" in output or "Read-only file system" in output:
         remedy = "The folder cannot be written to. Does it, or .venv in it, belong to another user?"
-    elif "Retrying" in output or "ConnectionError" in output or "Connection to" in output:
+    elif "connection broken" in output:
         remedy = (
             "The package index was not reached. Is there a network? Behind a proxy, set HTTPS_PROXY;\n"
             "with an index of your own, set PIP_INDEX_URL."
