@@ -26,7 +26,8 @@ def exercise(check):
         try:
             mark, message, right = "✓", f"right: {check(answer)}", True
         except NotAttempted:
-            mark, message, right = "·", "not attempted yet", False
+            nothing = " (it returns nothing: if you have tried, is a `return` missing?)" if callable(answer) else ""
+            mark, message, right = "·", f"not attempted yet{nothing}", False
         except Wrong as hint:
             mark, message, right = "✗", str(hint), False
         print(f"{mark} {check.__name__}: {message}")
@@ -89,13 +90,14 @@ def bits_per_character(answer):
         "nats times ln 2: to get bits, divide by ln 2": -probs.log().mean() * torch.tensor(2.0).log(),
         "weighted by p, as in an entropy: here each character that came counts once": -(probs * probs.log2()).sum(),
         "this is the perplexity: the loss is its logarithm": (-probs.log().mean()).exp(),
+        "the logarithm to base 10: bits are to base 2": -probs.log10().mean(),
     }, "the mean over the characters of -log2(p) is wanted")
     return "a probability of 1/2 costs 1 bit"
 
 
 @exercise
 def mean_loss(answer):
-    sums, counts = torch.tensor([80.0, 60.0, 75.0, 4.0]), torch.tensor([32, 32, 32, 5])
+    sums, counts = torch.tensor([80.0, 60.0, 75.0, 4.0]), torch.tensor([32.0, 32.0, 32.0, 5.0])
     compare(call(answer, sums, counts), sums.sum() / counts.sum(), {
         "the mean of the windows' means: it gives the short window's characters too much weight": (sums / counts).mean(),
         "the mean per window: divide by the number of characters, not of windows": sums.mean(),
@@ -114,14 +116,20 @@ def consecutive_windows(answer):
     T = 4
     for N in (23, 21, 20):  # rows: 5, 5 and 4, since 20 tokens leave the fifth row without its last target
         data = torch.arange(N) * 10
-        result = call(answer, data, T)
+        no_target = f"{N} tokens, block_size {T}: the last row has no target for its last character; drop that row"
+        try:
+            result = call(answer, data, T)
+        except Wrong as raised:
+            raise Wrong(no_target) if N == 20 and "is invalid for input" in str(raised) else raised
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Wrong("return two tensors, x and y")
         x, y = (torch.as_tensor(part) for part in result)
         n = (N - 1) // T
         right_x, right_y = data[: n * T].view(n, T), data[1 : n * T + 1].view(n, T)
         if x.dim() == 2 and len(x) == N // T != n:
-            raise Wrong(f"{N} tokens, block_size {T}: the last row has no target for its last character; drop that row")
+            raise Wrong(no_target)
+        if x.shape == (n - 1, T):
+            raise Wrong(f"one row too few: {N} tokens hold {n} rows of {T} with all their targets")
         compare(x, right_x, {
             "x and y are swapped: y is what comes one place later": right_y,
             "the windows overlap: the next row starts block_size later": data.unfold(0, T, 1)[: N - T],
@@ -142,23 +150,30 @@ def consecutive_windows(answer):
 
 @exercise
 def trigram(answer):
-    V, alpha = 5, 0.5
+    V, alpha = 7, 0.5  # 7**3 is more than a byte holds
     ids = torch.randint(V, (200,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    codes = (ids[:-2] * V + ids[1:-1]) * V + ids[2:]  # in bytes, where 256 is 0 again
+    overflowed = torch.bincount(codes, minlength=V**3).view(V, V, V) + alpha
     counts = torch.zeros(V, V, V)
     for a, b, c in zip(ids[:-2].tolist(), ids[1:-1].tolist(), ids[2:].tolist()):
         counts[a, b, c] += 1
     smooth = counts + alpha
-    compare(call(answer, ids, V, alpha), smooth / smooth.sum(dim=-1, keepdim=True), {
+    right, once = smooth / smooth.sum(dim=-1, keepdim=True), (counts > 0) + alpha
+    compare(call(answer, ids, V, alpha), right, {
+        "the ids are bytes, and their products overflow: start with ids.long()": overflowed / overflowed.sum(dim=-1, keepdim=True),
+        "keepdim=True is missing in the sum, so each number is divided by another pair's sum": smooth / smooth.sum(dim=-1),
+        "each triple is counted once: counts[a, b, c] += 1 with tensors drops repeats; use a loop or bincount": once / once.sum(dim=-1, keepdim=True),
+        "these are logarithms: return the probabilities": right.log(),
         "these are counts: divide each by the sum over the next character": smooth,
         "these are counts without alpha: add it, then divide by the sum over the next character": counts,
         "alpha is not added, so what never occurred has probability 0 or nan": counts / counts.sum(dim=-1, keepdim=True),
         "divided by the sum over everything: for each pair (a, b) the probabilities must sum to 1": smooth / smooth.sum(),
         "divided by the sum over the first character: sum over the last axis, the next character": smooth / smooth.sum(dim=0, keepdim=True),
         "divided by the sum over the middle character: sum over the last axis": smooth / smooth.sum(dim=1, keepdim=True),
-        "a and b are swapped: p[a, b, c] is c after a then b": (smooth / smooth.sum(dim=-1, keepdim=True)).transpose(0, 1),
+        "a and b are swapped: p[a, b, c] is c after a then b": right.transpose(0, 1),
         "alpha is added after the division: add it to the counts": counts / counts.sum(dim=-1, keepdim=True) + alpha,
         "alpha is added above but not below: the probabilities of a pair must sum to 1": smooth / counts.sum(dim=-1, keepdim=True),
-    }, "p[a, b, c] must be (count of a, b, c + alpha) / the sum of the same over c; are ids of one byte overflowing? use ids.long()")
+    }, "p[a, b, c] must be (count of a, b, c + alpha) / the sum of the same over c")
     return "274,625 numbers for two characters of memory on the real text"
 
 

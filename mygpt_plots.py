@@ -85,20 +85,20 @@ def char_label(char):
 
 def loss_curve(history, lines=None, title="Loss while training"):
     """Training and validation loss of a History against steps; `lines` are levels {label: nats}."""
-    fig, ax = plt.subplots()
+    fig, ax = plt.subplots(figsize=(9, 3.6))
     ax.plot(history.steps, history.train_loss, marker="o", markersize=4, label="training batches")
     ax.plot(history.steps, history.val_loss, marker="s", markersize=4, linestyle="--", label="validation text")
-    for color, (label, level) in zip((BLACK, GREEN, PINK), (lines or {}).items()):
-        ax.axhline(level, color=color, linestyle=":", linewidth=1.5, label=f"{label} {level:.3f}")
+    for (color, dash), (label, level) in zip(((BLACK, ":"), (GREEN, "-."), (PINK, (0, (6, 2)))), (lines or {}).items()):
+        ax.axhline(level, color=color, linestyle=dash, linewidth=1.5, label=f"{label} {level:.3f}")
     ax.set(title=title, xlabel="step", ylabel="loss (nats per character)")
-    ax.legend()
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never over them
     return fig
 
 
 def loss_curve_alt(history, lines=None):
     """What `loss_curve` shows, in words made from the numbers."""
     first, last = history.val_loss[0], history.val_loss[-1]
-    levels = "".join(f" Dotted line: {label} at {level:.3f}." for label, level in (lines or {}).items())
+    levels = "".join(f" Level line: {label} at {level:.3f}." for label, level in (lines or {}).items())
     return (f"Line plot of loss against step, 0 to {history.steps[-1]}. Validation loss goes from {first:.2f} "
             f"to {last:.2f}, training loss from {history.train_loss[0]:.2f} to {history.train_loss[-1]:.2f}.{levels}")
 
@@ -132,7 +132,7 @@ def heat_map(values, rows, columns=None, title="", xlabel="", ylabel="", label="
         fig, ax = plt.subplots(figsize=(side * 1.2, side))
     image = ax.imshow(torch.as_tensor(values).detach().cpu().numpy(), **imshow)
     for set_ticks, chars in ((ax.set_xticks, columns), (ax.set_yticks, rows)):
-        size = 7.5 if len(chars) > 40 else 10
+        size = 9 if len(chars) > 40 else 10
         set_ticks(range(len(chars)), [char_label(c) for c in chars], fontsize=size, family="monospace")
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     ax.spines[:].set_visible(False)

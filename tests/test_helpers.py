@@ -66,6 +66,7 @@ def test_mistake_11_too_short_data_is_refused():
 def test_batches_equal_the_plain_loop():
     data = torch.randint(65, (300,), generator=seeded(1), dtype=torch.uint8)
     x, y = get_batch(data, 7, 9, seeded(2))
+    assert x.dtype == y.dtype == torch.int64  # what embeddings and losses want, from bytes too
     starts = torch.randint(300 - 7, (9, 1), generator=seeded(2)).flatten()
     for row, start in enumerate(starts.tolist()):
         assert x[row].tolist() == data[start : start + 7].tolist()

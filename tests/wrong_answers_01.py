@@ -14,6 +14,18 @@ def table(ids, V, alpha, axis=-1, swap=False):
     return counts if axis is None else counts / counts.sum(dim=axis, keepdim=True)
 
 
+def in_bytes(ids, V, alpha):
+    codes = (ids[:-2] * V + ids[1:-1]) * V + ids[2:]
+    counts = torch.bincount(codes, minlength=V**3).view(V, V, V) + alpha
+    return counts / counts.sum(dim=-1, keepdim=True)
+
+
+def each_once(ids, V, alpha):
+    counts = torch.zeros(V, V, V)
+    counts[ids[:-2], ids[1:-1], ids[2:]] += 1
+    return (counts + alpha) / (counts + alpha).sum(dim=-1, keepdim=True)
+
+
 CASES = [
     ("bits_per_character", lambda probs: -probs.log().mean(), "nats"),
     ("bits_per_character", lambda probs: probs.log2().mean(), "sign"),
@@ -23,6 +35,7 @@ CASES = [
     ("bits_per_character", lambda probs: -probs.log().mean() * 0.6931472, "divide by ln 2"),
     ("bits_per_character", lambda probs: -(probs * probs.log2()).sum(), "counts once"),
     ("bits_per_character", lambda probs: "3.2 bits", "tensor"),
+    ("bits_per_character", lambda probs: -probs.log10().mean(), "base 10"),
     ("mean_loss", lambda sums, counts: (sums / counts).mean(), "short window"),
     ("mean_loss", lambda sums, counts: sums.mean(), "not of windows"),
     ("mean_loss", lambda sums, counts: sums / counts, "one number"),
@@ -43,5 +56,11 @@ CASES = [
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=0), "first character"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=1), "middle"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, swap=True), "swapped"),
+    ("consecutive_windows", lambda data, T: [d[: len(data) // T * T].view(-1, T) for d in (data, data[1:])], "no target"),
+    ("consecutive_windows", lambda data, T: [part[:-1] for part in windows(data, T, T)], "one row too few"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha)[0], "shape"),
+    ("trigram", lambda ids, V, alpha: in_bytes(ids, V, alpha), "overflow"),
+    ("trigram", lambda ids, V, alpha: table(ids, V, alpha, None) / table(ids, V, alpha, None).sum(-1), "keepdim"),
+    ("trigram", lambda ids, V, alpha: table(ids, V, alpha).log(), "logarithms"),
+    ("trigram", lambda ids, V, alpha: each_once(ids.long(), V, alpha), "repeats"),
 ]
