@@ -190,6 +190,9 @@ def window_weights(answer):
 
         band = ones.tril() - ones.tril(-n)
         right = mean(band)
+        sliced = torch.zeros(T, T)
+        for i in range(T):
+            sliced[i, i - n + 1 : i + 1] = 1  # near the start this is empty, or from the end
         mistakes = {
             "the sums, not the means: divide each row by its own sum": band,
             "near the start there are fewer than n tokens: divide each row by its own sum, not by n": band / n,
@@ -202,10 +205,13 @@ def window_weights(answer):
             "each row is divided by another row's sum: keepdim=True makes the sums a column": band / band.sum(dim=1),
             "the transpose: row i holds the weights of token i": right.T,
         }
+        got = call(answer, T, n)
+        if n > 1 and any(same(got, wrong) for wrong in (sliced, sliced / n, mean(sliced), sliced / band.sum(1, True))):
+            raise Wrong("`i - n + 1` is negative near the start, and a slice then counts from the end: max(0, i - n + 1)")
         if n > 1:
             mistakes["the window is one too short: n tokens, the token itself included"] = mean(ones.tril() - ones.tril(1 - n))
         mistakes = {hint: wrong for hint, wrong in mistakes.items() if not same(wrong, right)}
-        compare(call(answer, T, n), right, mistakes, f"with T = {T} and n = {n} the rows are not means of the last {n} tokens")
+        compare(got, right, mistakes, f"with T = {T} and n = {n} the rows are not means of the last {n} tokens")
     return "fewer than n at the start, n from then on"
 
 
@@ -213,59 +219,103 @@ def window_weights(answer):
 def causal_weights(answer):
     B, T, block_size = 2, 5, 8
     scores = torch.randn(B, T, T, generator=torch.Generator().manual_seed(0))
-    may_look = torch.ones(block_size, block_size, dtype=torch.bool).tril()
+    scores[1, 2, 4] = 200.0  # in the future: its power dwarfs the past's
+    scores[0, 3] -= 60.0  # a row of low scores: a fill of -100 is not far below them
+    widths = torch.tensor([1, 2, 2, 3, 4, 1, 2, 3])  # row i looks at itself and the widths[i] - 1 before it
+    behind = torch.arange(block_size)[:, None] - torch.arange(block_size)
+    may_look = (behind >= 0) & (behind < widths[:, None])
     look = may_look[:T, :T]
-    hidden = scores.masked_fill(~look, float("-inf"))
+
+    def weights_of(look, fill=float("-inf")):
+        return scores.masked_fill(~look, fill).softmax(-1)
+
+    hidden, late = scores.masked_fill(~look, float("-inf")), scores.softmax(-1) * look
+    given = scores.clone(), may_look.clone()
     try:
-        weights = call(answer, scores.clone(), may_look.clone())
+        weights = call(answer, *given)
     except Wrong as error:
         if "size" in str(error):
             raise Wrong(f"{error} (may_look is {block_size} × {block_size}, scores have T = {T}: take its first T rows and columns)") from None
         raise
-    compare(weights, hidden.softmax(-1), {
-        "softmax came before the mask, so rows no longer sum to 1: mask the scores": scores.softmax(-1) * look,
-        "the mask is the wrong way round: masked_fill hides where True, may_look shows where True; use ~": scores.masked_fill(look, float("-inf")).softmax(-1),
+    finite = "a finite fill gives what is hidden a small weight, in a row of low scores a large one: fill with -inf"
+    if any(same(weights, weights_of(look, fill)) for fill in (-1, -5, -9, -10, -20, -30, -50)):
+        raise Wrong(finite)
+    compare(weights, weights_of(look), {
+        "softmax came before the mask, so rows no longer sum to 1: mask the scores": late,
+        "softmax, mask, divide: one hidden score is 200, and its row becomes 0 / 0. Mask the scores first": late / late.sum(-1, True),
+        "the mask is the wrong way round: masked_fill hides where True, may_look shows where True; use ~": weights_of(~look),
+        "0 * inf is nan: use masked_fill": torch.full((B, T, T), torch.nan),
+        "may_look is not used: here it hides more than the future": weights_of(torch.ones_like(look).tril()),
+        "the last T rows and columns of may_look: the first T are wanted": weights_of(may_look[-T:, -T:]),
         "softmax over the queries: each row must sum to 1, so dim=-1": hidden.softmax(-2),
         "softmax over the texts of the batch: each row must sum to 1, so dim=-1": hidden.softmax(0),
         "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scores * look).softmax(-1),
-        "1 in place of -inf? e^1 is not 0: fill with -inf": scores.masked_fill(~look, 1.0).softmax(-1),
+        "1 in place of -inf? e^1 is not 0: fill with -inf": weights_of(look, 1.0),
         "no mask: the future has weight": scores.softmax(-1),
         "these are the masked scores: softmax is missing": hidden,
-        "each token must see itself: the diagonal is hidden": scores.masked_fill(~look.tril(-1), float("-inf")).softmax(-1),
-        "the rows of one text were taken for all": hidden[:1].softmax(-1).expand(B, T, T),
+        "each token must see itself: the diagonal is hidden": weights_of(look.tril(-1)),
+        "the rows of one text were taken for all": weights_of(look)[:1].expand(B, T, T),
     }, "softmax over the last axis of scores that are -inf where may_look is False")
-    return "each row sums to 1, the future is exactly 0"
+    if (weights[:, ~look] != 0).any():
+        raise Wrong(finite)
+    if not (torch.equal(given[0], scores) and torch.equal(given[1], may_look)):
+        raise Wrong("right, but the caller's own tensors were changed: masked_fill, not masked_fill_ or [...] =")
+    return "each row sums to 1, what is hidden is exactly 0"
 
 
 @exercise
-def scaled_scores(answer):
-    B, T, C, hs = 2, 5, 12, 3
+def causal_attention(answer):
+    B, T, C, hs, d = 2, 5, 12, 3, 4
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(B, T, C, generator=generator)
     w_q, w_k = torch.randn(2, C, hs, generator=generator) * C**-0.5
-    q, k = x @ w_q, x @ w_k
+    w_v = torch.randn(C, d, generator=generator)
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
     raw = q @ k.transpose(1, 2)
-    right = raw * hs**-0.5
+    past = torch.ones(T, T, dtype=torch.bool).tril()
+
+    def weights(scores, look=past, dim=-1):
+        return scores.masked_fill(~look, float("-inf")).softmax(dim)
+
+    scaled = raw * hs**-0.5
+    right = weights(scaled)
+    late = scaled.softmax(-1) * past
     try:
-        scores = call(answer, x.clone(), w_q.clone(), w_k.clone())
+        out = call(answer, x.clone(), w_q.clone(), w_k.clone(), w_v.clone())
     except Wrong as error:
-        if ".T" in str(error) or "size" in str(error) or "shape" in str(error):
-            raise Wrong(f"{error} (transpose only the last two axes of k: k.transpose(-2, -1))") from None
+        if f"and {hs}x{C})" in str(error) or f"and {d}x{C})" in str(error):
+            raise Wrong(f"{error} (the matrices are (C, hs): x @ w_q as it is, no transpose)") from None
+        if any(word in str(error) for word in (".T", "size", "shape")):
+            raise Wrong(f"{error} (of k swap the last two axes only: k.transpose(-2, -1))") from None
         raise
-    compare(scores, right, {
-        "not scaled: multiply by hs ** -0.5": raw,
-        "scaled by n_embd, the width of x: the sum runs over the hs entries of a query": raw * C**-0.5,
-        "scaled by T: the sum runs over the hs entries of a query, the last axis of q": raw * T**-0.5,
-        "divided by hs: a variance goes with the square of a factor, so divide by its root": raw / hs,
-        "multiplied by the root of hs: divide by it": raw * hs**0.5,
-        "the factor came twice, on the queries and on the scores": right * hs**-0.5,
-        "rows and columns are swapped: row i belongs to the query of token i": right.transpose(1, 2),
-        "queries with queries: the keys are x @ w_k": q @ q.transpose(1, 2) * hs**-0.5,
-        "keys with keys: the queries are x @ w_q": k @ k.transpose(1, 2) * hs**-0.5,
-        "these are weights: the scores before softmax are wanted": right.softmax(-1),
-        "tokens with tokens: make queries and keys first": x @ x.transpose(1, 2) * C**-0.5,
-    }, "q @ k.transpose(-2, -1) * hs ** -0.5 is wanted, with q = x @ w_q and k = x @ w_k")
-    return "the width drops out, whatever n_embd is"
+    compare(out, right @ v, {
+        "not scaled: multiply the scores by hs ** -0.5": weights(raw) @ v,
+        "scaled by n_embd, the width of x: the sum runs over the hs entries of a query": weights(raw * C**-0.5) @ v,
+        "scaled by T: the sum runs over the hs entries of a query, the last axis of q": weights(raw * T**-0.5) @ v,
+        "divided by hs, or by its root twice: a variance goes with the square of a factor, so once by the root": weights(raw / hs) @ v,
+        "multiplied by the root of hs: divide by it": weights(raw * hs**0.5) @ v,
+        "the weights are scaled, after softmax: scale the scores": weights(raw) * hs**-0.5 @ v,
+        "queries and keys are swapped: row i belongs to the query of token i": weights(scaled.transpose(1, 2)) @ v,
+        "queries with queries: the keys are x @ w_k": weights(q @ q.transpose(1, 2) * hs**-0.5) @ v,
+        "keys with keys: the queries are x @ w_q": weights(k @ k.transpose(1, 2) * hs**-0.5) @ v,
+        "no mask: the future has weight": scaled.softmax(-1) @ v,
+        "the mask is the wrong way round: masked_fill hides where True": weights(scaled, ~past) @ v,
+        "the mask hides the past and shows the future: hide above the diagonal, triu(1)": weights(scaled, past.T) @ v,
+        "each token must see itself: triu() takes the diagonal along, triu(1) does not": weights(scaled, past.tril(-1)) @ v,
+        "softmax came before the mask, so rows no longer sum to 1: mask the scores": late @ v,
+        "0 * inf is nan: use masked_fill": torch.full((B, T, d), torch.nan),
+        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scaled * past).softmax(-1) @ v,
+        "softmax over the queries: each row must sum to 1, so dim=-1": weights(scaled, dim=-2) @ v,
+        "softmax over the texts of the batch: each row must sum to 1, so dim=-1": weights(scaled, dim=0) @ v,
+        "softmax is missing: scores are not weights": scaled * past @ v,
+        "the weights are transposed: weights @ v": right.transpose(1, 2) @ v,
+        "these are the scores: mask, softmax and values are missing": scaled,
+        "these are the weights: multiply by the values, x @ w_v": right,
+        "the tokens themselves are mixed: the values are x @ w_v": right @ x,
+        "the keys are mixed: the values are x @ w_v": right @ k,
+        "the queries are mixed: the values are x @ w_v": right @ q,
+    }, "score, scale, mask, softmax, mix: one of the five differs")
+    return "score, scale, mask, softmax, mix"
 
 
 @exercise
@@ -273,46 +323,74 @@ def is_causal(answer):
     B, T, C = 2, 6, 3
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(B, T, C, generator=generator)
-    past = torch.ones(T, T).tril()
+
+    def past(x):
+        return torch.ones(x.size(1), x.size(1)).tril()
+
+    def mean(x):
+        return past(x) / past(x).sum(dim=1, keepdim=True) @ x
 
     def attend(x, mask_first):
         scores = x @ x.transpose(1, 2)
         if mask_first:
-            return scores.masked_fill(past == 0, float("-inf")).softmax(-1) @ x
-        return (scores.softmax(-1) * past) @ x
+            return scores.masked_fill(past(x) == 0, float("-inf")).softmax(-1) @ x
+        return (scores.softmax(-1) * past(x)) @ x
 
     def leak(x, to, source, size=1.0, entries=slice(None)):
         """The mean of the past, and at `to` a little of token `source`."""
-        out = past / past.sum(dim=1, keepdim=True) @ x
-        out[:, to, entries] += size * x[:, source, entries]
+        out = mean(x)
+        if max(to, source) < x.size(1):
+            out[:, to, entries] += size * x[:, source, entries]
         return out
 
     causal = {
-        "the mean of the past": lambda x: past / past.sum(dim=1, keepdim=True) @ x,
+        "the mean of the past": mean,
         "causal attention": lambda x: attend(x, mask_first=True),
         "a function of each token alone": lambda x: x.square(),
     }
+    steps = {
+        "a leak by a step": lambda x: x.cumsum(1) + (x[:, -1:, :1] > 2.5).float(),
+        "a leak that sets in above 3": lambda x: x.cumsum(1) + (x[:, -1:] - 3).relu(),
+    }
+    centred = {"a leak from x - x.mean(-1, keepdim=True)": lambda x: (x - x.mean(-1, keepdim=True)).flip(1)}
     leaky = {
         "attention without a mask": lambda x: (x @ x.transpose(1, 2)).softmax(-1) @ x,
         "attention masked after softmax": lambda x: attend(x, mask_first=False),
-        "a function whose first output sees the last token": lambda x: leak(x, 0, T - 1),
+        "a function whose first output sees the last token": lambda x: leak(x, 0, x.size(1) - 1),
         "a function that lets only token 2 see token 3": lambda x: leak(x, 2, 3),
         "a function that lets only token 4 see token 5": lambda x: leak(x, 4, 5),
         "a function that lets only token 0 see token 1": lambda x: leak(x, 0, 1),
         "a leak in one of three entries": lambda x: leak(x, 1, 4, entries=slice(2, 3)),
         "a leak of one in a thousand": lambda x: leak(x, 1, 3, size=1e-3),
-    }
-    said = {}
+    } | centred | steps
+    said, touched, piled = {}, False, False
     for name, f in (causal | leaky).items():
-        result = call(answer, f, x.clone())
+        given, seen = x.clone(), []
+
+        def spied(x):
+            seen.append(x.detach().clone())
+            return f(x)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)  # the same changes at each call of the check
+            result = call(answer, spied, given)
         if not isinstance(result, bool) and not (isinstance(result, torch.Tensor) and result.numel() == 1):
             raise Wrong(f"it returned a {type(result).__name__}: True or False is wanted")
         said[name] = bool(result)
+        touched |= not torch.equal(given, x)
+        for at in ((other != x).any(-1).any(0).nonzero().flatten().tolist() for other in seen if other.shape == x.shape):
+            piled |= len(at) > 1 and T - 1 not in at  # several tokens changed, and not all from one on
     missed, accused = [name for name in leaky if said[name]], [name for name in causal if not said[name]]
     if missed and len(missed) == len(leaky):
         raise Wrong("it never finds a leak, not even " + missed[0] + "; did it change x itself? Change x.clone()")
+    if accused and (touched or piled):
+        raise Wrong(f"False for {accused[0]}: the changes piled up; take a fresh x.clone() for each token t")
     if accused:
         raise Wrong(f"False for {accused[0]}: a changed token may change its own output and later ones; compare only those before it")
+    if missed and set(missed) <= set(steps):
+        raise Wrong(f"True for {missed[0]}: at most x its slope is 0, so x as it is, one change or small ones can miss it; try many large random changes")
+    if missed and set(missed) <= set(steps | centred):
+        raise Wrong(f"True for {missed[0]}: it does not move when all entries move alike; change them at random")
     if missed:
         raise Wrong(f"True for {missed[0]}: change every token in turn, in all its entries, and compare all outputs before it")
     return f"{len(leaky)} leaks found, {len(causal)} causal functions cleared"
@@ -320,7 +398,7 @@ def is_causal(answer):
 
 @exercise
 def look_one_back(answer):
-    for T in (5, 9):
+    for T in (5, 9, 256):
         result = call(answer, T)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Wrong("return two tensors, q and k")
@@ -344,7 +422,7 @@ def look_one_back(answer):
         if (reads == -2).all():
             raise Wrong("two back: the query of i must match the key of i - 1")
         if (back > weights.tril(-2).amax(dim=-1)[1:]).all() and (back > itself).all():
-            raise Wrong(f"the right place, but with T = {T} the least weight is {back.min():.2f}: make the scores larger")
+            raise Wrong(f"the right place, but with T = {T} the least weight is {back.min():.2f}: make the scores larger (hs ** -0.5 shrinks them)")
         worst = int(back.argmin()) + 1
         raise Wrong(f"with T = {T} token {worst} gives token {worst - 1} a weight of {back.min():.2f}: its query must match that key only")
     return "a head that looks one back, whatever stands there"
@@ -359,7 +437,7 @@ def head_forward(answer):
     x = torch.randn(B, T, C, generator=generator)
     w_query, w_key, w_value = torch.randn(3, C, hs, generator=generator) * C**-0.25
     past = torch.ones(block_size, block_size, dtype=torch.bool).tril()
-    look = past[:T, :T]
+    causal = look = past[:T, :T]
     q, k, v = x @ w_query, x @ w_key, x @ w_value
 
     def head(factor=hs**-0.5, look=look, q=q, k=k, dim=-1):
@@ -387,12 +465,26 @@ def head_forward(answer):
         "softmax came before the mask, so rows no longer sum to 1: mask the scores": (head(look=~nobody) * look) @ v,
         "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (q @ k.transpose(1, 2) * hs**-0.5 * look).softmax(-1) @ v,
         "softmax over the queries: each row must sum to 1, so dim=-1": head(dim=1) @ v,
+        "softmax over the batch: each row must sum to 1, so dim=-1": head(dim=0) @ v,
+        "the mask is transposed: past[i, j] says whether row i may look at column j": head(look=look.T) @ v,
         "queries and keys are swapped: row i belongs to the query of token i": head(q=k, k=q) @ v,
         "keys with keys: the queries are x @ w_query": head(q=k) @ v,
         "queries with queries: the keys are x @ w_key": head(k=q) @ v,
         "the factor belongs on the scores, before softmax": head(factor=1) * hs**-0.5 @ v,
     }, "softmax of the masked, scaled scores, times x @ w_value, is wanted")
-    return "a whole head, at any B, T, C and hs"
+
+    past = (torch.rand(block_size, block_size, generator=generator) < 0.5) | torch.eye(block_size, dtype=torch.bool)
+    look, given = past[:T, :T], past.clone()
+    out = call(answer, x.clone(), w_query.clone(), w_key.clone(), w_value.clone(), given)
+    compare(out, head(look=look) @ v, {
+        "right for a causal mask, but past is not used: hide what past hides, whatever it is": head(look=causal) @ v,
+        "past and a causal mask of your own: past alone says what may be read": head(look=look & causal) @ v,
+        "the last corner of past: row 0 is the first token, so take past[:T, :T]": head(look=past[-T:, -T:]) @ v,
+        "the mask is transposed: past[i, j] says whether row i may look at column j": head(look=look.T) @ v,
+    }, "right for a causal mask, but not for another: hide just what past[:T, :T] hides")
+    if not torch.equal(given, past):
+        raise Wrong("past itself was changed: the next call would get another mask")
+    return "a whole head, at any B, T, C and hs, with any mask"
 
 
 @exercise
@@ -411,6 +503,8 @@ def register_mask(answer):
         raise
     if not isinstance(result, torch.nn.Module):
         raise Wrong(f"it returned a {type(result).__name__}: return the module")
+    if result is not module:
+        raise Wrong("it returned another module: give the mask to the one you were given")
     past = getattr(result, "past", None)
     if past is None:
         raise Wrong("the module has nothing called past")
@@ -445,6 +539,8 @@ def embed_batch(answer):
     try:
         x = call(answer, idx.clone(), token_table.clone(), position_table.clone())
     except Wrong as error:
+        if "not callable" in str(error):
+            raise Wrong("the tables are tensors, not modules: index them with [], as in token_table[idx]") from None
         if "size" in str(error):
             raise Wrong(f"{error} (the text has T = {T} places, position_table {block_size} rows: take the first T)") from None
         raise
@@ -479,10 +575,12 @@ def generate_greedy(answer):
         ids = ((context + 1) * torch.arange(1, T + 1) ** 2).cumsum(dim=1) % V  # (B, T)
         return -(torch.arange(V) - ids[..., None]).abs().float(), None  # (B, T, V), largest at ids
 
-    def greedy(idx, see=lambda idx: idx[:, -block_size:], last=-1, forget=False):
+    def greedy(idx, see=lambda idx: idx[:, -block_size:], last=-1, forget=False, shared=None):
         for _ in range(new):
             idx = idx[:, -block_size:] if forget else idx
-            idx = torch.cat([idx, model(see(idx))[0][:, last].argmax(dim=-1, keepdim=True)], dim=1)
+            logits = model(see(idx))[0][:, last]  # (B, V)
+            likeliest = shared(logits).expand(len(idx)) if shared else logits.argmax(dim=-1)
+            idx = torch.cat([idx, likeliest[:, None]], dim=1)
         return idx
 
     for B, T in ((2, 3), (3, 7)):
@@ -492,6 +590,10 @@ def generate_greedy(answer):
         except Wrong as error:
             if "were given" in str(error) or "was given" in str(error):
                 raise Wrong(f"{error}; give it the last block_size tokens") from None
+            if "tuple" in str(error):
+                raise Wrong(f"{error}; the model returns a pair: logits, _ = model(context)") from None
+            if "dimension" in str(error) or "size" in str(error):
+                raise Wrong(f"{error}; one new token per row, (B, 1): argmax(dim=-1, keepdim=True) of the (B, V)") from None
             raise
         right = greedy(idx)
         compare(out, right, {
@@ -500,6 +602,9 @@ def generate_greedy(answer):
             "the model saw only the last token: give it the last block_size": greedy(idx, see=lambda idx: idx[:, -1:]),
             "the text itself was cropped: crop only what the model sees": greedy(idx, forget=True),
             "the text was cropped at the end: return all of it": right[:, -block_size:],
+            "the prompt was cropped at the start: crop only what the model sees": greedy(idx[:, -block_size:]),
+            "one argmax for the whole batch: one per row is wanted, argmax(dim=-1)": greedy(idx, shared=torch.argmax),
+            "one token for the whole batch: one per row is wanted": greedy(idx, shared=lambda logits: logits[0].argmax()),
             "only the new tokens: return the prompt too": right[:, T:],
             "the logits of the first place: those of the last say what comes next": greedy(idx, last=0),
             "return comes after the loop: max_new_tokens tokens must be added": right[:, : T + 1],
@@ -511,10 +616,12 @@ def generate_greedy(answer):
 @exercise
 def hide_one_place(answer):
     T = 7
-    past = torch.ones(T, T, dtype=torch.bool).tril()
+    causal = torch.ones(T, T, dtype=torch.bool).tril()
     place = torch.arange(T)
     back = place[:, None] - place
-    for d in (2, 1, 5):
+    banded = causal & (back != 3)
+    scattered = torch.rand(T, T, generator=torch.Generator().manual_seed(0)) < 0.6
+    for past, d in ((causal, 2), (causal, 1), (causal, 5), (banded, 2), (banded, 3), (scattered, 2)):
         given = past.clone()
         result = call(answer, given, d)
         if not torch.equal(given, past):
@@ -535,10 +642,14 @@ def hide_one_place(answer):
             "row d sees nothing: hide column i - d from row i": past & (place[:, None] != d),
             "only one cell is hidden: every row must lose the one d places back": past & ~((place[:, None] == d) & (place == 0)),
             "the mask is the wrong way round: True where a row may look": ~(past & (back != d)),
+            "past is not used: what it hides must stay hidden": causal & (back != d),
+            "a causal mask on top of past: all else must stay as it was": past & causal & (back != d),
+            "what past hid at that place has become visible: use & instead of ^ or !=": past ^ (back == d),
+            "i - d below 0 counts from the end: the first d rows have no such place": past & (back % T != d),
         }
         right = past & (back != d)
         mistakes = {hint: wrong for hint, wrong in mistakes.items() if not same(wrong, right)}
-        compare(result, right, mistakes, f"with d = {d}, row i must see all of its past but column i - {d}", what="the mask")
+        compare(result, right, mistakes, f"with d = {d}, row i must see all that past shows it but column i - {d}", what="the mask")
     return "each row loses one place"
 
 

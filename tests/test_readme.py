@@ -33,3 +33,17 @@ def test_a_notebooks_row_says_what_the_notebook_says(path):
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_a_link_leads_somewhere(target):
     assert (ROOT / target).exists()
+
+
+GLOSSARY = (ROOT / "notebooks" / "GLOSSARY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("term, name", re.findall(r"^\| (.+?) \|.*\]\((.+?)\) \|$", GLOSSARY, re.M))
+def test_a_term_of_the_glossary_stands_in_its_notebook(term, name):
+    words = re.sub(r" \(.*\)", "", term).split(", ")
+    assert all(re.search(rf"\b{word}", prose(ROOT / "notebooks" / name), re.I) for word in words)
+
+
+def prose(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")

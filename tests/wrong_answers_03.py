@@ -80,6 +80,43 @@ def in_place(past, d):
     return past
 
 
+def own_causal(x, w_query, w_key, w_value, past):
+    return nn.functional.scaled_dot_product_attention(x @ w_query, x @ w_key, x @ w_value, is_causal=True)
+
+
+def last_corner(x, w_query, w_key, w_value, past):
+    return head(x, w_query, w_key, w_value, past[-x.size(1) :, -x.size(1) :])
+
+
+def causal_too(x, w_query, w_key, w_value, past):
+    return head(x, w_query, w_key, w_value, past.tril())
+
+
+def mask_in_place(x, w_query, w_key, w_value, past):
+    out = head(x, w_query, w_key, w_value, past)
+    past.logical_not_()
+    return out
+
+
+def next_ids(choose, logits_of=lambda pair: pair[0]):
+    def answer(model, idx, max_new_tokens, block_size):
+        for _ in range(max_new_tokens):
+            idx = torch.cat([idx, choose(logits_of(model(idx[:, -block_size:]))[:, -1])], dim=1)
+        return idx
+    return answer
+
+
+def prompt_cropped(model, idx, max_new_tokens, block_size):
+    return greedy()(model, idx[:, -block_size:], max_new_tokens, block_size)
+
+
+def wrapping(past, d):
+    past = past.clone()
+    for i in range(len(past)):
+        past[i, i - d] = False
+    return past
+
+
 CASES = [
     ("head_forward", wrong_head(factor=1.0), "not scaled"),
     ("head_forward", wrong_head(factor=12**-0.5), "n_embd"),
@@ -97,6 +134,13 @@ CASES = [
     ("head_forward", wrong_head(read="x"), "values are missing"),
     ("head_forward", lambda x, w_query, w_key, w_value, past: (x @ w_query) @ (x @ w_key).permute(2, 1, 0), "last two axes"),
     ("head_forward", lambda x, w_query, w_key, w_value, past: x @ w_query.T, "(C, hs)"),
+    ("head_forward", wrong_head(dim=0), "over the batch"),
+    ("head_forward", lambda x, w_query, w_key, w_value, past: head(x, w_query, w_key, w_value, past.T), "transposed"),
+    ("head_forward", own_causal, "past is not used"),
+    ("head_forward", causal_too, "of your own"),
+    ("head_forward", last_corner, "last corner"),
+    ("head_forward", mask_in_place, "was changed"),
+    ("register_mask", lambda module, n: buffer()(nn.Linear(1, 1), n), "another module"),
     ("register_mask", attribute, "stays behind"),
     ("register_mask", parameter, "parameter"),
     ("register_mask", lambda module, n: parameter(module, n, torch.bool), "cannot be boolean"),
@@ -119,6 +163,13 @@ CASES = [
     ("embed_batch", places(lambda idx, p: p[1 : idx.size(1) + 1]), "first is place 0"),
     ("embed_batch", places(lambda idx, p: p[idx.size(1)]), "colon"),
     ("embed_batch", lambda idx, tokens, positions: torch.cat([tokens[idx], positions[:5].expand(3, 5, 4)], -1), "side by side"),
+    ("embed_batch", lambda idx, tokens, positions: tokens(idx) + positions(idx), "index them with []"),
+    ("generate_greedy", next_ids(lambda logits: logits.argmax(-1)), "keepdim=True"),
+    ("generate_greedy", next_ids(lambda logits: logits.argmax().view(1, 1)), "one new token per row"),
+    ("generate_greedy", next_ids(lambda logits: logits.argmax().expand(len(logits), 1)), "whole batch"),
+    ("generate_greedy", next_ids(lambda logits: logits[0].argmax().expand(len(logits), 1)), "whole batch"),
+    ("generate_greedy", next_ids(None, logits_of=lambda pair: pair), "returns a pair"),
+    ("generate_greedy", prompt_cropped, "cropped at the start"),
     ("generate_greedy", greedy(see=lambda idx, n: idx), "last block_size"),
     ("generate_greedy", greedy(see=lambda idx, n: idx[:, :n]), "must see the last"),
     ("generate_greedy", greedy(see=lambda idx, n: idx[-n:]), "last block_size"),
@@ -141,5 +192,9 @@ CASES = [
     ("hide_one_place", lambda past, d: back(past) != d, "future"),
     ("hide_one_place", lambda past, d: past.float() * (back(past) != d), "boolean"),
     ("hide_one_place", in_place, "was changed"),
+    ("hide_one_place", lambda past, d: (back(past) >= 0) & (back(past) != d), "past is not used"),
+    ("hide_one_place", lambda past, d: past.tril() & (back(past) != d), "on top of past"),
+    ("hide_one_place", lambda past, d: past ^ (back(past) == d), "become visible"),
+    ("hide_one_place", wrapping, "below 0"),
     ("hide_one_place", lambda past, d: past & (torch.arange(len(past)) != d), "column d"),
 ]
