@@ -138,6 +138,16 @@ def test_mistake_7_the_fused_heads_equal_a_loop_over_heads():
     assert torch.allclose(attention.weights(x), maps, atol=1e-5)
 
 
+@pytest.mark.parametrize("make", [Head, MultiHeadAttention, GPT])
+def test_mistake_7_outputs_stay_when_the_text_after_them_is_cut_off(make):
+    """Heads split and merged in the same wrong order pass the causality test, but not this one."""
+    model = loud(make(CONFIG))
+    run = (lambda x: model(x)[0]) if make is GPT else model
+    x = ids(2, 10) if make is GPT else torch.randn(2, 10, 24)
+    for t in range(1, 10):
+        assert torch.allclose(run(x)[:, :t], run(x[:, :t]), atol=1e-4)
+
+
 def test_fused_attention_equals_pytorchs():
     config = GPTConfig(block_size=10, n_head=4, n_embd=24, dropout=0.0, bias=True)
     ours, x = MultiHeadAttention(config), torch.randn(3, 10, 24)
