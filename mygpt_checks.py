@@ -4,6 +4,7 @@ A check takes the student's answer, runs it on small inputs whose sizes are all 
 compares the result with the right one and with what the usual mistakes give on the same inputs.
 """
 import functools
+from unittest import mock
 
 import torch
 
@@ -807,9 +808,19 @@ def multi_query(answer):
 # ----------------------------------------------------------------------------- 05 blocks
 
 
+def forbidden(message):
+    """Stands in for what an exercise wants done without."""
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError(message)
+
+    return refuse
+
+
 @exercise
 def layer_norm(answer):
     B, T, C, eps = 2, 5, 7, 0.1  # a large eps, so that its place shows
+    ready_made = forbidden("the exercise is to do without nn.LayerNorm and F.layer_norm")
     generator = torch.Generator().manual_seed(0)
     x = 1.5 + 0.5 * torch.randn(B, T, C, generator=generator)
     weight, some_bias = torch.randn(2, C, generator=generator)
@@ -823,8 +834,10 @@ def layer_norm(answer):
         def finish(out):
             return out * weight + (0 if bias is None else bias)
 
+        given = x.clone()
         try:
-            result = call(answer, x.clone(), weight.clone(), None if bias is None else bias.clone(), eps)
+            with mock.patch.object(torch.nn.functional, "layer_norm", ready_made):
+                result = call(answer, given, weight.clone(), None if bias is None else bias.clone(), eps)
         except Wrong as error:
             if "NoneType" in str(error):
                 raise Wrong(f"{error} (bias may be None: then nothing is added)") from None
@@ -842,7 +855,11 @@ def layer_norm(answer):
             "the mean was not subtracted above the line, only for the variance": finish(x / (x.var(-1, keepdim=True, correction=0) + eps).sqrt()),
             "divided by the variance: divide by its root": norm(scale=lambda v: v + eps),
             "eps was added to the root: add it to the variance, under the root": norm(scale=lambda v: v.sqrt() + eps),
+            "eps was added to the root, and the variance divided by C - 1: (variance + eps) under the root, var(correction=0)": norm(
+                correction=1, scale=lambda v: v.sqrt() + eps
+            ),
             "eps is left out": norm(scale=lambda v: v.sqrt()),
+            "eps is left out, and the variance was divided by C - 1: var(correction=0)": norm(correction=1, scale=lambda v: v.sqrt()),
             "only the mean is subtracted: divide by the root of the variance": norm(scale=lambda v: 1.0),
             "the weight is left out": (norm() - (0 if bias is None else bias)) / weight + (0 if bias is None else bias),
             **({} if bias is None else {
@@ -851,6 +868,8 @@ def layer_norm(answer):
                 "the bias came before the weight: multiply first": ((norm() - bias) / weight + bias) * weight,
             }),
         }, "(x - mean) / sqrt(variance + eps) * weight + bias is wanted, mean and variance over the last axis")
+        if not torch.equal(given, x):
+            raise Wrong("the input itself was changed, by -= or x[...] =: write deviation = x - ..., which makes a new tensor")
     return "each token by itself, with a bias and without"
 
 
@@ -881,6 +900,7 @@ def block_forward(answer):
     result = call(answer, given, ln_1, attn, ln_2, mlp)
     n = ln_1(x) + attn(ln_1(x))
     post = ln_1(x + attn(x))
+    f = x + mlp(ln_1(x))
     compare(result, h + mlp(ln_2(h)), {
         "norm after the addition: that is post-norm; normalise what each sublayer reads": ln_2(post + mlp(post)),
         "nothing is added to x: both residual connections are missing": mlp(ln_2(attn(ln_1(x)))),
@@ -896,6 +916,7 @@ def block_forward(answer):
         "ln_1 was used twice": h + mlp(ln_1(h)),
         "the norms are swapped: ln_1 belongs to attention": x + attn(ln_2(x)) + mlp(ln_1(x + attn(ln_2(x)))),
         "the feed-forward layer came first: attention does": x + mlp(ln_2(x)) + attn(ln_1(x + mlp(ln_2(x)))),
+        "the feed-forward layer came first, with attention's norm: attention comes first": f + attn(ln_2(f)),
         "the sublayers' outputs are normalised: normalise what they read": x + ln_1(attn(x)) + ln_2(mlp(x + ln_1(attn(x)))),
         "x came in twice: x + attention already holds it": h + x + mlp(ln_2(h)),
         "only attention so far: the feed-forward layer is missing": h,
@@ -915,7 +936,7 @@ def dropout(answer):
         keep = torch.rand(3, 5, generator=generator) > p
         right = x * keep / (1 - p)
         compare(call(answer, x.clone(), p, keep.clone(), True), right, {
-            "the survivors must be larger, so that the mean stays: divide by 1 - p": x * keep,
+            "in training the survivors must be larger, so that the mean stays: divide by 1 - p, and outside of it return x as it is": x * keep,
             "divided by p: a share of 1 - p survives, so divide by 1 - p": x * keep / p,
             "multiplied by 1 - p: divide by it": x * keep * (1 - p),
             "multiplied by p: divide by 1 - p": x * keep * p,
@@ -945,7 +966,8 @@ def count_parameters(answer):
         GPTConfig(vocab_size=13, block_size=9, n_layer=2, n_head=3, n_embd=12, bias=True),
         gpt2,
     ):
-        got = call(answer, config)
+        with mock.patch.object(torch.nn.Module, "__init__", forbidden("by arithmetic alone, without building a model")):
+            got = call(answer, config)
         if isinstance(got, torch.Tensor) and got.numel() == 1:
             got = got.item()
         if isinstance(got, bool) or not isinstance(got, (int, float)):
@@ -957,6 +979,7 @@ def count_parameters(answer):
         mistakes = {
             "an output head of V × C too many: it is tied, so it has no numbers of its own": V * C,
             "an output head with a bias too many: it is tied, so it has no numbers of its own": V * C + V,
+            "an output bias of V too many: the tied output has none": V,
             "the token embedding is missing: V × C": -V * C,
             "the position embedding is missing: block_size × C": -T * C,
             "both embeddings are missing: (V + block_size) × C": -(V + T) * C,
@@ -976,9 +999,10 @@ def count_parameters(answer):
                 "no biases: config.bias is True here": -L * 11 * biases - biases,
                 "the LayerNorms' biases are missing": -L * norms - biases,
                 "the Linears' biases are missing: 3C + C + 4C + C in each block": -L * linear,
-                "qkv has 3C outputs, so its bias has 3C entries": -L * 2 * biases,
+                "attention's biases are missing in each block: 3C for qkv and C for proj": -L * 4 * biases,
+                "qkv has 3C outputs, so its bias has 3C entries (or the two LayerNorms in each block have no bias yet)": -L * 2 * biases,
                 "the wide feed-forward matrix has 4C outputs, so its bias has 4C entries": -L * 3 * biases,
-                "one bias of C for each Linear: it has one number for each of its outputs": -L * 5 * biases,
+                "5C too few in each block: the feed-forward biases (4C + C) are missing, or qkv and the wide matrix have one of C instead of 3C and 4C": -L * 5 * biases,
                 "the last LayerNorm has a bias too": -biases,
             } | mistakes
         else:

@@ -1,6 +1,8 @@
 """Wrong answers to notebook 05's exercises: (check, answer, words its hint must hold)."""
 import torch
 
+from mygpt_helpers import GPT
+
 
 def norm(dim=-1, correction=0, eps_outside=False, weighted=True, biased=True, square_root=True, keepdim=True, centre=True):
     def layer_norm(x, weight, bias, eps):
@@ -17,6 +19,25 @@ def norm(dim=-1, correction=0, eps_outside=False, weighted=True, biased=True, sq
 def rms(x, weight, bias, eps):
     out = x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight
     return out if bias is None else out + bias
+
+
+def in_place_norm(x, weight, bias, eps):
+    x -= x.mean(-1, keepdim=True)
+    out = x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight
+    return out if bias is None else out + bias
+
+
+def ready_made(x, weight, bias, eps):
+    norm = torch.nn.LayerNorm(x.shape[-1], eps, bias=bias is not None)
+    norm.weight.data = weight
+    if bias is not None:
+        norm.bias.data = bias
+    return norm(x)
+
+
+def feed_forward_first(x, ln_1, attn, ln_2, mlp):
+    x = x + mlp(ln_1(x))
+    return x + attn(ln_2(x))
 
 
 def post(x, ln_1, attn, ln_2, mlp):
@@ -70,6 +91,10 @@ CASES = [
     ("layer_norm", norm(dim=(0, 1)), "batch normalisation"),
     ("layer_norm", norm(dim=1), "over the tokens"),
     ("layer_norm", norm(eps_outside=True), "under the root"),
+    ("layer_norm", norm(eps_outside=True, correction=1), "C - 1"),
+    ("layer_norm", in_place_norm, "makes a new tensor"),
+    ("layer_norm", ready_made, "do without nn.LayerNorm"),
+    ("layer_norm", lambda x, w, b, eps: torch.nn.functional.layer_norm(x, x.shape[-1:], w, b, eps), "do without nn.LayerNorm"),
     ("layer_norm", norm(square_root=False), "divide by its root"),
     ("layer_norm", norm(weighted=False), "weight"),
     ("layer_norm", norm(biased=False), "bias is left out"),
@@ -84,6 +109,7 @@ CASES = [
     ("block_forward", one_residual, "second residual"),
     ("block_forward", normalised_stream, "both times"),
     ("block_forward", one_normalised_stream, "never normalised"),
+    ("block_forward", feed_forward_first, "attention comes first"),
     ("block_forward", in_place, "makes a new tensor"),
     ("block_forward", lambda x, ln_1, attn, ln_2, mlp: x + attn(ln_1(x)) + mlp(ln_2(x)), "side by side"),
     ("block_forward", lambda x, ln_1, attn, ln_2, mlp: x + mlp(ln_2(x + attn(ln_1(x)))), "lost"),
@@ -91,6 +117,7 @@ CASES = [
     ("block_forward", lambda x, ln_1, attn, ln_2, mlp: x + attn(ln_1(x)), "only attention"),
     ("block_forward", lambda x, ln_1, attn, ln_2, mlp: x, "is wanted"),
     ("dropout", lambda x, p, keep, training: x * keep if training else x, "larger"),
+    ("dropout", lambda x, p, keep, training: x * keep if training else x * (1 - p), "outside of it return x"),
     ("dropout", lambda x, p, keep, training: x * keep / p if training else x, "divided by p"),
     ("dropout", lambda x, p, keep, training: x * keep * (1 - p) if training else x, "multiplied by 1 - p"),
     ("dropout", lambda x, p, keep, training: x * ~keep / (1 - p) if training else x, "wrong way round"),
@@ -115,5 +142,9 @@ CASES = [
     ("count_parameters", count(norm_bias=0), "LayerNorms' biases"),
     ("count_parameters", count(attn_bias=0, mlp_bias=0), "Linears' biases"),
     ("count_parameters", count(layers=2), "too few"),
+    ("count_parameters", count(attn_bias=0), "attention's biases"),
+    ("count_parameters", count(mlp_bias=0), "feed-forward biases"),
+    ("count_parameters", lambda config: count()(config) + config.vocab_size * config.bias, "output bias"),
+    ("count_parameters", lambda config: GPT(config).num_parameters(), "without building a model"),
     ("count_parameters", lambda config: "many", "number"),
 ]
