@@ -37,14 +37,19 @@ def exercise(check):
     return run
 
 
-def call(answer, *inputs):
-    """The answer's result on `inputs`; an exception it raises becomes the hint."""
+def call(answer, *inputs, explain=None):
+    """The answer's result on `inputs`. An exception it raises becomes the hint.
+
+    `explain` maps words of such a message to what probably lies behind it; the first that fits is added.
+    """
     if answer is ...:
         raise NotAttempted
     try:
         result = answer(*inputs)
     except Exception as error:
-        raise Wrong(f"it raised {type(error).__name__}: {error}") from None
+        message = f"it raised {type(error).__name__}: {error}"
+        reasons = [f" ({reason})" for word, reason in (explain or {}).items() if word in message]
+        raise Wrong("".join([message, *reasons[:1]])) from None
     if result is None or result is ...:
         raise NotAttempted
     return result
@@ -118,10 +123,7 @@ def consecutive_windows(answer):
     for N in (23, 21, 20):  # rows: 5, 5 and 4, since 20 tokens leave the fifth row without its last target
         data = torch.arange(N) * 10
         no_target = f"{N} tokens, block_size {T}: the last row has no target for its last character; drop that row"
-        try:
-            result = call(answer, data, T)
-        except Wrong as raised:
-            raise Wrong(no_target) if N == 20 and "is invalid for input" in str(raised) else raised
+        result = call(answer, data, T, explain={"is invalid for input": no_target} if N == 20 else None)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Wrong("return two tensors, x and y")
         x, y = (torch.as_tensor(part) for part in result)
@@ -160,7 +162,8 @@ def trigram(answer):
         counts[a, b, c] += 1
     smooth = counts + alpha
     right, once = smooth / smooth.sum(dim=-1, keepdim=True), (counts > 0) + alpha
-    compare(call(answer, ids, V, alpha), right, {
+    got = call(answer, ids, V, alpha, explain={"is invalid for input": "bincount stops at the largest number it meets: give it minlength"})
+    compare(got, right, {
         "the ids are bytes, and their products overflow: start with ids.long()": overflowed / overflowed.sum(dim=-1, keepdim=True),
         "keepdim=True is missing in the sum, so each number is divided by another pair's sum": smooth / smooth.sum(dim=-1),
         "each triple is counted once: counts[a, b, c] += 1 with tensors drops repeats; use a loop or bincount": once / once.sum(dim=-1, keepdim=True),
@@ -232,12 +235,9 @@ def causal_weights(answer):
 
     hidden, late = scores.masked_fill(~look, float("-inf")), scores.softmax(-1) * look
     given = scores.clone(), may_look.clone()
-    try:
-        weights = call(answer, *given)
-    except Wrong as error:
-        if "size" in str(error):
-            raise Wrong(f"{error} (may_look is {block_size} × {block_size}, scores have T = {T}: take its first T rows and columns)") from None
-        raise
+    weights = call(answer, *given, explain={
+        "size": f"may_look is {block_size} × {block_size}, scores have T = {T}: take its first T rows and columns",
+    })
     finite = "a finite fill gives what is hidden a small weight, in a row of low scores a large one: fill with -inf"
     if any(same(weights, weights_of(look, fill)) for fill in (-1, -5, -9, -10, -20, -30, -50)):
         raise Wrong(finite)
@@ -281,18 +281,16 @@ def causal_attention(answer):
     scaled = raw * hs**-0.5
     right = weights(scaled)
     late = scaled.softmax(-1) * past
-    try:
-        out = call(answer, x.clone(), w_q.clone(), w_k.clone(), w_v.clone())
-    except Wrong as error:
-        if f"and {hs}x{C})" in str(error) or f"and {d}x{C})" in str(error):
-            raise Wrong(f"{error} (the matrices are (C, hs): x @ w_q as it is, no transpose)") from None
-        if any(word in str(error) for word in (".T", "size", "shape")):
-            raise Wrong(f"{error} (of k swap the last two axes only: k.transpose(-2, -1))") from None
-        raise
+    no_transpose = "the matrices are (C, hs): x @ w_q as it is, no transpose"
+    last_two = "of k swap the last two axes only: k.transpose(-2, -1)"
+    out = call(answer, x.clone(), w_q.clone(), w_k.clone(), w_v.clone(), explain={
+        f"and {hs}x{C})": no_transpose, f"and {d}x{C})": no_transpose, ".T": last_two, "size": last_two, "shape": last_two,
+    })
     compare(out, right @ v, {
         "not scaled: multiply the scores by hs ** -0.5": weights(raw) @ v,
         "scaled by n_embd, the width of x: the sum runs over the hs entries of a query": weights(raw * C**-0.5) @ v,
         "scaled by T: the sum runs over the hs entries of a query, the last axis of q": weights(raw * T**-0.5) @ v,
+        "scaled by the width of the values: the sum runs over the hs entries of a query": weights(raw * d**-0.5) @ v,
         "divided by hs, or by its root twice: a variance goes with the square of a factor, so once by the root": weights(raw / hs) @ v,
         "multiplied by the root of hs: divide by it": weights(raw * hs**0.5) @ v,
         "the weights are scaled, after softmax: scale the scores": weights(raw) * hs**-0.5 @ v,
@@ -444,13 +442,10 @@ def head_forward(answer):
     def head(factor=hs**-0.5, look=look, q=q, k=k, dim=-1):
         return (q @ k.transpose(1, 2) * factor).masked_fill(~look, float("-inf")).softmax(dim)
 
-    try:
-        out = call(answer, x.clone(), w_query.clone(), w_key.clone(), w_value.clone(), past.clone())
-    except Wrong as error:
-        if "size" in str(error) or "shape" in str(error):
-            raise Wrong(f"{error} (x (B, T, C) = {(B, T, C)}, matrices (C, hs) = {(C, hs)}: x @ w_query; transpose only the last "
-                        f"two axes of k; past is {block_size} × {block_size}, so take past[:T, :T])") from None
-        raise
+    sizes = (f"x (B, T, C) = {(B, T, C)}, matrices (C, hs) = {(C, hs)}: x @ w_query; transpose only the last two "
+             f"axes of k; past is {block_size} × {block_size}, so take past[:T, :T]")
+    inputs = (part.clone() for part in (x, w_query, w_key, w_value, past))
+    out = call(answer, *inputs, explain={"size": sizes, "shape": sizes})
     nobody = torch.zeros(T, T, dtype=torch.bool)
     compare(out, head() @ v, {
         "these are the weights: multiply them by the values": head(),
@@ -493,14 +488,12 @@ def register_mask(answer):
     block_size = 5
     module = torch.nn.Linear(3, 2, bias=False)
     try:
-        result = call(answer, module, block_size)
+        result = call(answer, module, block_size, explain={
+            "gradients": "a parameter is trained, and cannot be boolean: use register_buffer",
+        })
     except NotAttempted:
         if hasattr(module, "past"):
             raise Wrong("the module has its mask: now return the module") from None
-        raise
-    except Wrong as error:
-        if "gradients" in str(error):
-            raise Wrong("a parameter is trained, and cannot be boolean: use register_buffer") from None
         raise
     if not isinstance(result, torch.nn.Module):
         raise Wrong(f"it returned a {type(result).__name__}: return the module")
@@ -512,7 +505,7 @@ def register_mask(answer):
     if not isinstance(past, torch.Tensor):
         raise Wrong(f"past is a {type(past).__name__}: a tensor is wanted")
     if "past" in dict(result.named_parameters()):
-        raise Wrong("past is a parameter, so the optimizer would train it: use register_buffer")
+        raise Wrong("past is a parameter: it is saved, listed among the weights, and trained unless frozen; use register_buffer")
     if "past" not in dict(result.named_buffers()):
         raise Wrong("past is a plain attribute and stays behind when the module moves: use register_buffer")
     if "past" in result.state_dict():
@@ -537,14 +530,10 @@ def embed_batch(answer):
     idx = torch.randint(V, (B, T), generator=generator)
     token_table, position_table = torch.randn(V, C, generator=generator), torch.randn(block_size, C, generator=generator)
     tokens, places = token_table[idx], position_table[:T]
-    try:
-        x = call(answer, idx.clone(), token_table.clone(), position_table.clone())
-    except Wrong as error:
-        if "not callable" in str(error):
-            raise Wrong("the tables are tensors, not modules: index them with [], as in token_table[idx]") from None
-        if "size" in str(error):
-            raise Wrong(f"{error} (the text has T = {T} places, position_table {block_size} rows: take the first T)") from None
-        raise
+    x = call(answer, idx.clone(), token_table.clone(), position_table.clone(), explain={
+        "not callable": "the tables are tensors, not modules: index them with [], as in token_table[idx]",
+        "size": f"the text has T = {T} places, position_table {block_size} rows: take the first T",
+    })
     compare(x, tokens + places, {
         "only the tokens: add the vectors of their places": tokens,
         "only the places: add the vectors of the tokens": places.expand(B, T, C),
@@ -586,16 +575,12 @@ def generate_greedy(answer):
 
     for B, T in ((2, 3), (3, 7)):
         idx = torch.randint(V, (B, T), generator=torch.Generator().manual_seed(T))
-        try:
-            out = call(answer, model, idx.clone(), new, block_size)
-        except Wrong as error:
-            if "were given" in str(error) or "was given" in str(error):
-                raise Wrong(f"{error}; give it the last block_size tokens") from None
-            if "tuple" in str(error):
-                raise Wrong(f"{error}; the model returns a pair: logits, _ = model(context)") from None
-            if "dimension" in str(error) or "size" in str(error):
-                raise Wrong(f"{error}; one new token per row, (B, 1): argmax(dim=-1, keepdim=True) of the (B, V)") from None
-            raise
+        crop = "give it the last block_size tokens"
+        one_each = "one new token per row, (B, 1): argmax(dim=-1, keepdim=True) of the (B, V)"
+        out = call(answer, model, idx.clone(), new, block_size, explain={
+            "were given": crop, "was given": crop, "dimension": one_each, "size": one_each,
+            "tuple": "the model returns a pair: logits, _ = model(context)",
+        })
         right = greedy(idx)
         if T > block_size and same(out, right[:, T - block_size :]):
             raise Wrong("the prompt was cropped at the start: crop only what the model sees")
@@ -697,7 +682,8 @@ def head_contributions(answer):
     parts = [f @ c.T for f, c in zip(findings, columns)]  # nh times (B, T, C)
     strided = [out[..., h::nh] @ proj[:, h::nh].T for h in range(nh)]
     crossed = torch.stack([out.reshape(B, nh, T, hs)[:, h] @ columns[h].T for h in range(nh)], dim=1)
-    compare(call(answer, out, proj, nh), torch.stack(parts, dim=1), {
+    got = call(answer, out, proj, nh, explain={"mat1 and mat2": "cut proj_weight along its columns, dim=-1, as you cut out"})
+    compare(got, torch.stack(parts, dim=1), {
         "this is their sum, what the projection gives: keep the heads apart": out @ proj.T,
         "(nh, B, T, C): the heads belong in the second place, dim=1": torch.stack(parts),
         "(B, T, nh, C): the heads belong in the second place, dim=1": torch.stack(parts, dim=2),
@@ -748,6 +734,7 @@ def pack_heads(answer):
         "head by head: qkv is split into all queries, then all keys, then all values": torch.cat([w for ws in zip(q, k, v) for w in ws]),
         "head by head, keys first: all queries come first, then all keys, then all values": torch.cat([w for ws in zip(k, q, v) for w in ws]),
         "only the queries: keys and values go below them": torch.cat(q),
+        "the heads are in reverse: head 0's rows come first": torch.cat(q[::-1] + k[::-1] + v[::-1]),
         "the first head only": torch.cat([q[0], k[0], v[0]]),
         "transposed: a Linear keeps its outputs as rows": right.T,
         "side by side: concatenate along dim=0, the rows are outputs": torch.cat(q + k + v, dim=1),
@@ -784,7 +771,9 @@ def multi_query(answer):
             "interleaved": out.permute(0, 2, 3, 1).flatten(2), "sum": out.sum(dim=1),
         }[merge]
 
-    compare(call(answer, x, w_query, w_key, w_value, nh), attend(), {
+    one_axis = "k and v need an axis of size 1 for the heads: (x @ w_key)[:, None]; only the queries are split"
+    got = call(answer, x, w_query, w_key, w_value, nh, explain={"size": one_axis, "shape": one_axis})
+    compare(got, attend(), {
         "the mask is missing: every token sees the future": attend(mask=None),
         "True and False of the mask are exchanged: only the future is seen": attend(mask="inverted"),
         "the mask comes after softmax, so the future still counts in each row's sum": attend(mask="after"),

@@ -67,4 +67,8 @@ CASES = [
     ("multi_query", lambda *inputs: shared(*inputs, merge=False), "transposed back"),
     ("multi_query", lambda *inputs: shared(*inputs, mix=True, merge=False), "neither"),
     ("multi_query", lambda *inputs: shared(*inputs)[0], "shape"),
+    ("head_contributions", lambda out, proj, nh: torch.stack([f @ c.T for f, c in zip(out.chunk(nh, -1), proj.chunk(nh))]), "along its columns"),
+    ("multi_query", lambda x, wq, wk, wv, nh: F.scaled_dot_product_attention(
+        (x @ wq).view(2, 5, nh, -1).transpose(1, 2), x @ wk, x @ wv), "axis of size 1 for the heads"),
+    ("pack_heads", lambda heads: packed(heads[::-1]), "in reverse"),
 ]
