@@ -700,7 +700,7 @@ def head_contributions(answer):
 def merge_heads(answer):
     B, nh, T, hs = 2, 3, 5, 4
     out = torch.arange(B * nh * T * hs, dtype=torch.float32).view(B, nh, T, hs)
-    result = call(answer, out)
+    result = call(answer, out, explain={"view size": "after a transpose use flatten or reshape: view needs the entries in their old order"})
     compare(result, out.transpose(1, 2).flatten(2), {
         "the right shape, but tokens and heads are mixed: bring time before the heads first": out.reshape(B, T, nh * hs),
         "heads and time have changed places; now join the last two axes": out.transpose(1, 2),
@@ -708,6 +708,8 @@ def merge_heads(answer):
         "time is last: the result is (B, T, nh * hs)": out.transpose(2, 3).flatten(1, 2),
         "heads and time are joined: join heads and head_size": out.flatten(1, 2),
         "time and head_size are joined: exchange heads and time first": out.flatten(2),
+        "all of a text is joined: exchange heads and time, then join the last two axes only": out.flatten(1),
+        "all of a text is joined: join the last two axes only, flatten(2)": out.transpose(1, 2).flatten(1),
         "the wrong two axes are exchanged: heads and time, 1 and 2": out.transpose(2, 3).reshape(B, T, nh * hs),
         "the heads are added up: put them side by side": out.sum(dim=1),
         "the heads are averaged: put them side by side": out.mean(dim=1),
@@ -722,7 +724,7 @@ def pack_heads(answer):
     with torch.random.fork_rng(devices=[]):  # the student's own random numbers stay as they were
         torch.manual_seed(0)
         heads = [Head(config) for _ in range(3)]
-    got = call(answer, heads)
+    got = call(answer, heads, explain={"Linear": "head.query is a Linear: concatenate matrices, head.query.weight"})
     q, k, v = ([getattr(head, name).weight.detach() for head in heads] for name in ("query", "key", "value"))
     right = torch.cat(q + k + v)
     if isinstance(got, torch.Tensor):
@@ -753,7 +755,7 @@ def multi_query(answer):
     w_query = torch.randn(C, nh * hs, generator=generator)
     w_key, w_value = torch.randn(2, C, hs, generator=generator)
 
-    def attend(scale=hs**-0.5, mask="before", mix=False, merge="right", swap=False):
+    def attend(scale=hs**-0.5, mask="before", dim=-1, mix=False, merge="right", swap=False):
         q = x @ w_query
         q = q.reshape(B, nh, T, hs) if mix else q.view(B, T, nh, hs).transpose(1, 2)  # (B, nh, T, hs)
         k, v = (x @ w_key)[:, None], (x @ w_value)[:, None]  # (B, 1, T, hs)
@@ -764,7 +766,9 @@ def multi_query(answer):
             scores = scores.masked_fill(future, float("-inf"))
         if mask == "inverted":
             scores = scores.masked_fill(~future, float("-inf"))
-        weights = scores.softmax(dim=-2 if mask == "queries" else -1)
+        if mask == "itself":
+            scores = scores.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(), float("-inf"))
+        weights = scores.softmax(dim=dim)
         out = (weights.tril() if mask == "after" else weights) @ v
         return {
             "right": out.transpose(1, 2).flatten(2), "none": out, "view": out.reshape(B, T, nh * hs),
@@ -777,7 +781,9 @@ def multi_query(answer):
         "the mask is missing: every token sees the future": attend(mask=None),
         "True and False of the mask are exchanged: only the future is seen": attend(mask="inverted"),
         "the mask comes after softmax, so the future still counts in each row's sum": attend(mask="after"),
-        "softmax over the queries and no mask: the row of a query sums to 1 over its keys, dim=-1": attend(mask="queries"),
+        "softmax over the queries and no mask: the row of a query sums to 1 over its keys, dim=-1": attend(mask=None, dim=-2),
+        "softmax over the queries: the row of a query sums to 1 over its keys, dim=-1": attend(dim=-2),
+        "a token may read itself: the mask begins one above the diagonal, triu(1)": attend(mask="itself"),
         "the scores are not scaled: multiply by head_size ** -0.5": attend(scale=1.0),
         "scaled by n_embd: the scores are sums over head_size entries": attend(scale=C**-0.5),
         "scaled by all heads' width: the scores are sums over head_size entries": attend(scale=(nh * hs) ** -0.5),

@@ -13,6 +13,14 @@ def packed(heads, order="qkv", by_head=False, dim=0):
     return torch.cat([getattr(head, name).weight for head, name in pairs], dim=dim)
 
 
+def one_key(x, wq, wk, wv, nh, diagonal=1, dim=-1):
+    q = (x @ wq).view(*x.shape[:2], nh, -1).transpose(1, 2)
+    scores = q @ (x @ wk)[:, None].transpose(-2, -1) * wk.size(1) ** -0.5
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(diagonal)
+    weights = scores.masked_fill(future, float("-inf")).softmax(dim)
+    return (weights @ (x @ wv)[:, None]).transpose(1, 2).flatten(2)
+
+
 def shared(x, wq, wk, wv, nh, width=None, causal=True, mix=False, merge=True):
     B, T, _ = x.shape
     hs = wk.size(1)
@@ -70,5 +78,13 @@ CASES = [
     ("head_contributions", lambda out, proj, nh: torch.stack([f @ c.T for f, c in zip(out.chunk(nh, -1), proj.chunk(nh))]), "along its columns"),
     ("multi_query", lambda x, wq, wk, wv, nh: F.scaled_dot_product_attention(
         (x @ wq).view(2, 5, nh, -1).transpose(1, 2), x @ wk, x @ wv), "axis of size 1 for the heads"),
+    ("multi_query", lambda x, wq, wk, wv, nh: [(x @ w).view(2, 5, nh, 4) for w in (wq, wk, wv)], "only the queries are split"),
+    ("multi_query", lambda *inputs: one_key(*inputs, diagonal=0), "triu(1)"),
+    ("multi_query", lambda *inputs: one_key(*inputs, dim=-2), "over the queries"),
+    ("multi_query", lambda *inputs: one_key(*inputs, diagonal=9, dim=-2), "over the queries and no mask"),
     ("pack_heads", lambda heads: packed(heads[::-1]), "in reverse"),
+    ("pack_heads", lambda heads: torch.cat([head.query for head in heads]), "head.query.weight"),
+    ("merge_heads", lambda out: out.transpose(1, 2).view(2, 5, 12), "flatten or reshape"),
+    ("merge_heads", lambda out: out.flatten(1), "all of a text"),
+    ("merge_heads", lambda out: out.transpose(1, 2).flatten(1), "flatten(2)"),
 ]

@@ -246,7 +246,8 @@ def test():
     folders = [name for name in ("tests", "notebooks") if (ROOT / name).is_dir()]
     command = [VENV_PYTHON, "-m", "pytest", "--nbval-lax", "--nbval-current-env", *folders]
     with tempfile.TemporaryDirectory() as runs:  # the learner's own runs stay as they are
-        environment = os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
+        # one thread: on models this small a second gains little, and beside another busy program it costs much
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
         return subprocess.call(command, cwd=ROOT, env=environment)
 
 
