@@ -219,9 +219,8 @@ def problems_signs(guide):
         exist = {f"§{section}" for section in signs_by_number(book)}
         exist |= {sign for signs in book["sections"].values() for sign in signs}
         own = re.sub(r"\d\d §\d+", "", sheet)
-        problems += [
-            f"{number}: there is no {sign}" for sign in sorted(set(signs_in(own, "[§PE]"))) if sign not in exist
-        ]
+        missing = sorted(set(signs_in(own, "[§PE]")) - exist)
+        problems += [f"{number}: there is no {sign}" for sign in missing]
     for number, section in re.findall(r"(\d\d) §(\d+)", guide):
         if number in BOOKS and section not in signs_by_number(BOOKS[number]):
             problems.append(f"there is no section {section} in {number}")
