@@ -2,6 +2,7 @@
 
     python tools/setup.py lab [03]           JupyterLab on a notebook (01 if none is named)
     python tools/setup.py test               pytest over tests/ and notebooks/, at smoke speed
+    python tools/setup.py test-all           the same, then pytest over tests_slow/
     python tools/setup.py run SCRIPT [...]   a script of the project, with all packages there
 
 Needs nothing but a Python of 3.11 or later. A stamp in .venv says for which files the packages were
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 RUNTIME, DEV = "requirements.txt", "requirements-dev.txt"  # the second includes the first
+SLOW = ("requirements-book.txt", "requirements-browser.txt")  # what tests_slow/ needs besides
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
@@ -80,11 +82,17 @@ def stamp(requirements):
     return VENV / f".installed-{requirements}"
 
 
+def included(requirements):
+    """This requirements file and those that it includes."""
+    lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("-r requirements")]
+    return [requirements, *(file for name in names for file in included(name))]
+
+
 def fingerprint(requirements):
     """Changes with whatever would make the installed packages wrong: pins, Python, or the folder's place."""
-    files = (RUNTIME, "pyproject.toml") if requirements == RUNTIME else (RUNTIME, DEV, "pyproject.toml")
     parts = [str(ROOT).encode(), (python_version(VENV_PYTHON) or "").encode()]
-    parts += [(ROOT / name).read_bytes() for name in files]
+    parts += [(ROOT / name).read_bytes() for name in (*included(requirements), "pyproject.toml")]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -97,8 +105,9 @@ def install(requirements):
     """pip install -r requirements, unless its stamp still fits. Stop, without a stamp, if pip fails."""
     if is_installed(requirements):
         return
-    for name in (RUNTIME, DEV):  # from here to the end of pip nobody knows what is in .venv
-        stamp(name).unlink(missing_ok=True)
+    valid = {path.name for path in ROOT.glob("requirements*.txt") if is_installed(path.name)}
+    for path in VENV.glob(".installed-*"):  # from here to the end of pip nobody knows what is in .venv
+        path.unlink()
     if subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:
         subprocess.run([VENV_PYTHON, "-m", "ensurepip", "--upgrade"], capture_output=True)
     announce(requirements)
@@ -106,7 +115,7 @@ def install(requirements):
     lines, failed = pip(["install", "-r", requirements])
     if failed:
         raise Stop(pip_help(lines))
-    for name in (RUNTIME, DEV) if requirements == DEV else (RUNTIME,):
+    for name in valid.union(included(requirements)):
         temporary = stamp(name).with_suffix(".tmp")
         temporary.write_text(fingerprint(name), encoding="utf-8")
         os.replace(temporary, stamp(name))
@@ -241,14 +250,26 @@ def lab(number="01"):
     os.execve(command[0], command, environment)  # JupyterLab takes this process's place, and its Ctrl-C
 
 
+def pytest(*arguments):
+    """Run pytest at smoke speed, away from the learner's own runs."""
+    with tempfile.TemporaryDirectory() as runs:
+        # one thread: on models this small a second gains little, and beside another busy program it costs much
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
+        return subprocess.call([VENV_PYTHON, "-m", "pytest", *arguments], cwd=ROOT, env=environment)
+
+
 def test():
     prepare(DEV)
     folders = [name for name in ("tests", "notebooks") if (ROOT / name).is_dir()]
-    command = [VENV_PYTHON, "-m", "pytest", "--nbval-lax", "--nbval-current-env", *folders]
-    with tempfile.TemporaryDirectory() as runs:  # the learner's own runs stay as they are
-        # one thread: on models this small a second gains little, and beside another busy program it costs much
-        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
-        return subprocess.call(command, cwd=ROOT, env=environment)
+    return pytest("--nbval-lax", "--nbval-current-env", *folders)
+
+
+def test_all():
+    failed = test()
+    for requirements in SLOW:
+        if (ROOT / requirements).exists():
+            install(requirements)
+    return pytest("tests_slow") or failed
 
 
 def run(*command):
@@ -257,7 +278,7 @@ def run(*command):
 
 
 def main(arguments):
-    actions = {"lab": lab, "test": test, "run": run}
+    actions = {"lab": lab, "test": test, "test-all": test_all, "run": run}
     if not arguments or arguments[0] not in actions:
         return __doc__
     try:
