@@ -16,6 +16,13 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from run_notebooks import ROOT, find, write_whole
 
+PICTURES_WITH_ALT = """
+{%- block data_png -%}
+{%- set alt = output | get_metadata('alt', 'image/png') or '' -%}
+{{ super() | replace('<img ', '<img alt="' ~ (alt | e) ~ '" ', 1) }}
+{%- endblock -%}
+"""
+
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 
@@ -40,11 +47,6 @@ summary {
 <p><em>(Here is a control that moves when the notebook runs.)</em></p>
 {% endblock -%}
 
-{%- block data_png -%}
-{%- set alt = output | get_metadata('alt', 'image/png') or '' -%}
-{{ super() | replace('<img ', '<img alt="' ~ (alt | e) ~ '" ', 1) }}
-{%- endblock -%}
-
 {%- block input_group -%}
 {%- if cell.metadata.get('jupyter', {}).get('source_hidden') -%}
 <details><summary>Solution</summary>{{ super() }}</details>
@@ -56,7 +58,7 @@ summary {
 <details><summary>Output: predict it first</summary>{{ super() }}</details>
 {%- else -%}{{ super() }}{%- endif -%}
 {%- endblock -%}
-"""
+""" + PICTURES_WITH_ALT
 
 
 class MathMLRenderer(IPythonRenderer):
@@ -72,12 +74,16 @@ class MathMLRenderer(IPythonRenderer):
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
 
-class PageExporter(HTMLExporter):
-    raw_template = TEMPLATE
+class FormulasAsMathML:
+    """For an exporter: Markdown with formulas that need no script and no network."""
 
     @pass_context
     def markdown2html(self, context, source):
         return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
+
+
+class PageExporter(FormulasAsMathML, HTMLExporter):
+    raw_template = TEMPLATE
 
 
 def export(path):

@@ -1,0 +1,238 @@
+"""Make a deck of slides of each notebook, build/slides/NN_name.html, that needs no network and no kernel.
+
+    python tools/build_slides.py          all
+    python tools/build_slides.py 03 05    only these
+
+Which cells a deck shows stands in their metadata, `slideshow.slide_type`, which JupyterLab shows as
+"Slide Type" in its property inspector:
+
+    slide     starts a new slide, at the first heading in the cell if it has one
+    -         goes on with the current slide
+    fragment  the same, but appears on a key press: answers to predictions
+    skip      is left out
+
+A notebook's text is written to be read alone, so a slide shows only the gist of it (see `gist`) and the
+speaker's notes (key S) have all of it. Of a code cell with a picture the slide shows the picture alone.
+"""
+
+import re
+import shutil
+import sys
+
+import nbformat
+import sphinx_revealjs
+from build_book import copy_font
+from export_html import PICTURES_WITH_ALT, FormulasAsMathML
+from nbconvert import SlidesExporter
+from nbformat.v4 import new_markdown_cell, new_notebook
+from pygments.formatters import HtmlFormatter
+from run_notebooks import ROOT, WIDGET_VIEW, find, write_whole
+
+SLIDES = ROOT / "build" / "slides"
+LONGEST_CODE = 20  # lines on a slide; longer code is not shown
+LONGEST_WITH_OUTPUT = 12  # with more lines the output stands alone
+
+EXERCISE, QUESTION, NEXT, PAPERS = "### Exercise", "> **Predict.**", "**Next", "**Papers.**"
+
+
+def slide_type(cell):
+    return cell.metadata.get("slideshow", {}).get("slide_type", "-")
+
+
+# ----------------------------------------------------------------------------- text
+
+
+def paragraphs(source):
+    """The text, cut at empty lines and after headings."""
+    apart = re.sub(r"^(#.*)\n", r"\1\n\n", source, flags=re.M)
+    return [paragraph for paragraph in re.split(r"\n\s*\n", apart) if paragraph.strip()]
+
+
+def sections(cell):
+    """The parts of a text cell that a deck may show, each beginning where a new slide may begin."""
+    parts = [[]]
+    for paragraph in paragraphs(cell.source):
+        if paragraph.startswith(("#", QUESTION, NEXT)):
+            parts.append([])
+        if not paragraph.startswith(PAPERS):
+            parts[-1].append(paragraph)
+    parts = [part for part in parts if part and not part[0].startswith(EXERCISE)]
+    headings = [i for i, part in enumerate(parts) if part[0].startswith("#")]
+    # what stands before the heading reads the result before, which need not be in the deck
+    return parts[headings[0]:] if slide_type(cell) == "slide" and headings else parts
+
+
+def gist(paragraph):
+    """What a slide shows of a paragraph.
+
+    Headings, questions, lists, tables and formulas whole; else the first sentence, and every one with
+    something bold in it (a new word, a conclusion) or that asks something.
+    """
+    if re.match(r"#|>|\* |\||\$\$", paragraph):
+        return paragraph
+    first, *others = sentences(paragraph)
+    return " ".join([first] + [s for s in others if "**" in s or s.endswith("?")])
+
+
+def sentences(paragraph):
+    """The sentences of a paragraph, none cut within bold or parentheses; the first of 40 characters or more."""
+    found = [""]
+    for part in re.split(r"(?<=[.?!])\s+|(?<=[.?!][*)])\s+|(?<=[.?!]\*\*)\s+", paragraph):
+        whole = found[-1].count("**") % 2 == 0 and found[-1].count("(") == found[-1].count(")")
+        if whole and (len(found) > 1 or len(found[0]) >= 40):
+            found.append(part)
+        else:
+            found[-1] = f"{found[-1]} {part}".strip()
+    return found
+
+
+# ----------------------------------------------------------------------------- a deck
+
+
+def deck(notebook):
+    """The notebook that nbconvert turns into slides: what they show, with a slide type for every cell."""
+    cells, heading, shows_code = [], "", False
+    for cell in notebook.cells:
+        if slide_type(cell) == "skip":
+            continue
+        parts = [code_part(cell)] if cell.cell_type == "code" else map(text_part, sections(cell))
+        for number, part in enumerate(parts):
+            first_line = part.source.split("\n")[0] if part.cell_type == "markdown" else ""
+            kind = slide_type(cell) if number == 0 or slide_type(cell) == "fragment" else "-"
+            if first_line.startswith(("#", NEXT)) or (first_line.startswith(QUESTION) and shows_code):
+                kind = "slide"
+            if kind == "slide":
+                shows_code = False
+                if first_line.startswith("#"):
+                    heading = first_line.lstrip("# ")
+                else:
+                    part.metadata["running_head"] = heading
+            shows_code = shows_code or part.cell_type == "code"
+            part.metadata["slideshow"] = {"slide_type": kind}
+            cells.append(part)
+    return new_notebook(cells=cells, metadata={"title": heading_of(notebook), "language_info": notebook.metadata.language_info})
+
+
+def heading_of(notebook):
+    return notebook.cells[0].source.split("\n")[0].lstrip("# ")
+
+
+def text_part(part):
+    shown = new_markdown_cell("\n\n".join(map(gist, part)))
+    if shown.source != "\n\n".join(part):
+        shown.metadata["notes"] = "\n\n".join(part)
+    return shown
+
+
+def code_part(cell):
+    part = nbformat.from_dict(dict(cell) | {"metadata": {}})
+    part.outputs = [output for output in map(without_progress, cell.outputs) if shows_something(output)]
+    if not shows_its_code(part):
+        part.metadata["transient"] = {"remove_source": True}
+    return part
+
+
+def shows_its_code(cell):
+    """Whether a slide shows the code of this cell, and not only what it puts out."""
+    if any("image/png" in output.get("data", {}) for output in cell.outputs):
+        return False
+    return len(cell.source.split("\n")) <= (LONGEST_WITH_OUTPUT if cell.outputs else LONGEST_CODE)
+
+
+def without_progress(output):
+    if output.output_type == "stream":
+        lines = [line for line in output.text.split("\n") if "%|" not in line]
+        return nbformat.from_dict(dict(output) | {"text": "\n".join(lines)})
+    return output
+
+
+def shows_something(output):
+    return WIDGET_VIEW not in output.get("data", {}) and output.get("text") != ""
+
+
+# ----------------------------------------------------------------------------- pages
+
+TEMPLATE = """
+{%- extends 'reveal/base.html.j2' -%}
+
+{%- block header -%}
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ nb.metadata.title | e }} · slides</title>
+<link rel="stylesheet" href="reveal/reveal.css">
+<link rel="stylesheet" href="deck.css">
+<link rel="stylesheet" href="code.css">
+</head>
+<body>
+{%- endblock header -%}
+
+{%- block body_header -%}
+<main class="reveal"><div class="slides">
+{%- endblock body_header -%}
+
+{%- block any_cell -%}
+{%- if cell.metadata.slide_start -%}<section><section>{%- endif -%}
+{%- if cell.metadata.fragment_start -%}<div class="fragment">{%- endif -%}
+{%- if cell.metadata.running_head -%}<div class="running">{{ cell.metadata.running_head | markdown2html }}</div>{%- endif -%}
+{%- if cell.cell_type == 'code' -%}{{ self.codecell() }}{%- else -%}{{ cell.source | markdown2html }}{%- endif -%}
+{%- if cell.metadata.notes -%}<aside class="notes">{{ cell.metadata.notes | markdown2html }}</aside>{%- endif -%}
+{%- if cell.metadata.fragment_end -%}</div>{%- endif -%}
+{%- if cell.metadata.slide_end -%}</section></section>{%- endif -%}
+{%- endblock any_cell -%}
+
+{%- block body_footer -%}
+</div></main>
+<script src="reveal/reveal.js"></script>
+<script src="reveal/notes.js"></script>
+<script>
+Reveal.initialize({
+  width: 1280, height: 720, margin: 0.03, center: false, transition: "none", hash: true, slideNumber: "c/t",
+  plugins: [RevealNotes],
+});
+</script>
+</body>
+</html>
+{%- endblock body_footer -%}
+
+{%- block footer -%}{%- endblock footer -%}
+""" + PICTURES_WITH_ALT
+
+
+class DeckExporter(FormulasAsMathML, SlidesExporter):
+    raw_template = TEMPLATE
+    exclude_input_prompt = exclude_output_prompt = True
+
+
+def export(path):
+    """The page of one notebook's deck, as text."""
+    page, _ = DeckExporter().from_notebook_node(deck(nbformat.read(path, as_version=4)))
+    return page
+
+
+def copy_what_all_share():
+    reveal = f"{sphinx_revealjs.__path__[0]}/_static/revealjs"
+    (SLIDES / "reveal").mkdir(parents=True, exist_ok=True)
+    for name in ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE"):
+        shutil.copy(f"{reveal}/{name}", SLIDES / "reveal")
+    shutil.copy(ROOT / "tools" / "slides" / "deck.css", SLIDES)
+    copy_font(SLIDES)
+    write_whole(SLIDES / "code.css", HtmlFormatter(style="a11y-high-contrast-light").get_style_defs(".highlight"))
+
+
+def main(numbers):
+    try:
+        paths = find(numbers)
+    except ValueError as error:
+        return f"build_slides: {error}"
+    copy_what_all_share()
+    for path in paths:
+        page = SLIDES / f"{path.stem}.html"
+        write_whole(page, export(path))
+        print(page.relative_to(ROOT).as_posix())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
