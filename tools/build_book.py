@@ -7,6 +7,7 @@ build/book-source/: the texts as they are, and the notebooks with what MyST-NB w
 own words (the pictures' alt texts, the folds). A warning of Sphinx's is an error.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -108,7 +109,9 @@ def main():
     lay_out()
     shutil.rmtree(BOOK, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
-    failed = subprocess.call([*command, "-d", str(ROOT / "build" / "book-doctrees"), str(SOURCE), str(BOOK)])
+    command += ["-d", str(ROOT / "build" / "book-doctrees"), str(SOURCE), str(BOOK)]
+    path = os.pathsep.join(filter(None, [str(ROOT / "tools"), os.environ.get("PYTHONPATH")]))  # for conf.py
+    failed = subprocess.call(command, env=os.environ | {"PYTHONPATH": path})
     if failed:
         shutil.rmtree(BOOK, ignore_errors=True)  # no book rather than half of one
         return "build_book: Sphinx warned (above), and a warning is an error here. No book was made."

@@ -15,24 +15,26 @@ A notebook's text is written to be read alone, so a slide shows only the gist of
 speaker's notes (key S) have all of it. Of a code cell with a picture the slide shows the picture alone.
 """
 
+import base64
 import re
 import shutil
+import struct
 import sys
 
 import nbformat
 import sphinx_revealjs
-from build_book import copy_font
+from build_book import copy_font, is_picture
 from export_html import PICTURES_WITH_ALT, FormulasAsMathML
 from nbconvert import SlidesExporter
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments.formatters import HtmlFormatter
-from run_notebooks import ROOT, WIDGET_VIEW, find, write_whole
+from run_notebooks import ROOT, find, write_whole
 
 SLIDES = ROOT / "build" / "slides"
 LONGEST_CODE = 20  # lines on a slide; longer code is not shown
-LONGEST_WITH_OUTPUT = 12  # with more lines the output stands alone
+LONGEST_WITH_OUTPUT = 5  # with more lines the output stands alone
 
-EXERCISE, QUESTION, NEXT, PAPERS = "### Exercise", "> **Predict.**", "**Next", "**Papers.**"
+EXERCISE, QUESTION, READING, PAPERS = "### Exercise", "> **Predict.**", "**Read the picture.**", "**Papers.**"
 
 
 def slide_type(cell):
@@ -43,20 +45,26 @@ def slide_type(cell):
 
 
 def paragraphs(source):
-    """The text, cut at empty lines and after headings."""
+    """The text, cut at empty lines and after headings; what comes next gets a heading."""
+    source = re.sub(r"^\*\*(Next: .*?)\.\*\* ", r"## \1\n", source, flags=re.M)
     apart = re.sub(r"^(#.*)\n", r"\1\n\n", source, flags=re.M)
     return [paragraph for paragraph in re.split(r"\n\s*\n", apart) if paragraph.strip()]
 
 
-def sections(cell):
+def sections(cell, next_is_shown):
     """The parts of a text cell that a deck may show, each beginning where a new slide may begin."""
     parts = [[]]
     for paragraph in paragraphs(cell.source):
-        if paragraph.startswith(("#", QUESTION, NEXT)):
+        if paragraph.startswith(("#", QUESTION)):
             parts.append([])
         if not paragraph.startswith(PAPERS):
             parts[-1].append(paragraph)
-    parts = [part for part in parts if part and not part[0].startswith(EXERCISE)]
+    for part in parts[:-1] if next_is_shown else parts:
+        if part and part[-1].endswith(":"):  # announces what the deck leaves out
+            part[-1] = " ".join(sentences(part[-1])[:-1])
+    parts = [part for part in parts if any(part) and not part[0].startswith(EXERCISE)]
+    if slide_type(cell) == "fragment" and parts and not parts[0][0].startswith("#"):  # an answer, then what follows it
+        parts[0] = parts[0][:1] + [paragraph for paragraph in parts[0][1:] if "**" in paragraph]
     headings = [i for i, part in enumerate(parts) if part[0].startswith("#")]
     # what stands before the heading reads the result before, which need not be in the deck
     return parts[headings[0]:] if slide_type(cell) == "slide" and headings else parts
@@ -71,15 +79,15 @@ def gist(paragraph):
     if re.match(r"#|>|\* |\||\$\$", paragraph):
         return paragraph
     first, *others = sentences(paragraph)
-    return " ".join([first] + [s for s in others if "**" in s or s.endswith("?")])
+    return " ".join([first] + [other for other in others if "**" in other or other.endswith("?")])
 
 
 def sentences(paragraph):
-    """The sentences of a paragraph, none cut within bold or parentheses; the first of 40 characters or more."""
-    found = [""]
+    """The sentences of a paragraph, none cut within bold or parentheses, and the first not too short."""
+    found, enough = [""], 90 if paragraph.startswith(READING) else 40
     for part in re.split(r"(?<=[.?!])\s+|(?<=[.?!][*)])\s+|(?<=[.?!]\*\*)\s+", paragraph):
         whole = found[-1].count("**") % 2 == 0 and found[-1].count("(") == found[-1].count(")")
-        if whole and (len(found) > 1 or len(found[0]) >= 40):
+        if whole and (len(found) > 1 or len(found[0]) >= enough):
             found.append(part)
         else:
             found[-1] = f"{found[-1]} {part}".strip()
@@ -92,21 +100,26 @@ def sentences(paragraph):
 def deck(notebook):
     """The notebook that nbconvert turns into slides: what they show, with a slide type for every cell."""
     cells, heading, shows_code = [], "", False
-    for cell in notebook.cells:
+    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None]):
         if slide_type(cell) == "skip":
             continue
-        parts = [code_part(cell)] if cell.cell_type == "code" else map(text_part, sections(cell))
+        if cell.cell_type == "code":
+            parts = [code_part(cell)]
+        else:
+            next_is_shown = following is not None and slide_type(following) != "skip"
+            parts = [text_part(part) for part in sections(cell, next_is_shown)]
         for number, part in enumerate(parts):
             first_line = part.source.split("\n")[0] if part.cell_type == "markdown" else ""
             kind = slide_type(cell) if number == 0 or slide_type(cell) == "fragment" else "-"
-            if first_line.startswith(("#", NEXT)) or (first_line.startswith(QUESTION) and shows_code):
+            a_question_after_code = number > 0 and first_line.startswith(QUESTION) and shows_code
+            if first_line.startswith("#") or a_question_after_code:
                 kind = "slide"
             if kind == "slide":
                 shows_code = False
                 if first_line.startswith("#"):
                     heading = first_line.lstrip("# ")
                 else:
-                    part.metadata["running_head"] = heading
+                    part.metadata["running_head"] = heading.replace(". ", "\\. ")  # else Markdown sees a list
             shows_code = shows_code or part.cell_type == "code"
             part.metadata["slideshow"] = {"slide_type": kind}
             cells.append(part)
@@ -125,18 +138,20 @@ def text_part(part):
 
 
 def code_part(cell):
-    part = nbformat.from_dict(dict(cell) | {"metadata": {}})
-    part.outputs = [output for output in map(without_progress, cell.outputs) if shows_something(output)]
-    if not shows_its_code(part):
+    part = nbformat.from_dict(dict(cell) | {"metadata": {}, "source": re.sub(r"\n{3,}", "\n\n", cell.source)})
+    pictures = [output for output in cell.outputs if is_picture(output)]
+    part.outputs = pictures or [output for output in map(without_progress, cell.outputs) if output.get("text") != ""]
+    longest = LONGEST_WITH_OUTPUT if part.outputs else LONGEST_CODE
+    if pictures or len(part.source.split("\n")) > longest:
         part.metadata["transient"] = {"remove_source": True}
+    part.metadata["tall"] = any(is_tall(picture.data["image/png"]) for picture in pictures)
     return part
 
 
-def shows_its_code(cell):
-    """Whether a slide shows the code of this cell, and not only what it puts out."""
-    if any("image/png" in output.get("data", {}) for output in cell.outputs):
-        return False
-    return len(cell.source.split("\n")) <= (LONGEST_WITH_OUTPUT if cell.outputs else LONGEST_CODE)
+def is_tall(png):
+    """Whether a picture is so high that the text had better stand beside it."""
+    width, height = struct.unpack(">II", base64.b64decode(png)[16:24])
+    return width < 1.35 * height
 
 
 def without_progress(output):
@@ -144,10 +159,6 @@ def without_progress(output):
         lines = [line for line in output.text.split("\n") if "%|" not in line]
         return nbformat.from_dict(dict(output) | {"text": "\n".join(lines)})
     return output
-
-
-def shows_something(output):
-    return WIDGET_VIEW not in output.get("data", {}) and output.get("text") != ""
 
 
 # ----------------------------------------------------------------------------- pages
@@ -177,7 +188,7 @@ TEMPLATE = """
 {%- if cell.metadata.slide_start -%}<section><section>{%- endif -%}
 {%- if cell.metadata.fragment_start -%}<div class="fragment">{%- endif -%}
 {%- if cell.metadata.running_head -%}<div class="running">{{ cell.metadata.running_head | markdown2html }}</div>{%- endif -%}
-{%- if cell.cell_type == 'code' -%}{{ self.codecell() }}{%- else -%}{{ cell.source | markdown2html }}{%- endif -%}
+{%- if cell.cell_type == 'code' -%}<div{% if cell.metadata.tall %} class="tall"{% endif %}>{{ self.codecell() }}</div>{%- else -%}{{ cell.source | markdown2html }}{%- endif -%}
 {%- if cell.metadata.notes -%}<aside class="notes">{{ cell.metadata.notes | markdown2html }}</aside>{%- endif -%}
 {%- if cell.metadata.fragment_end -%}</div>{%- endif -%}
 {%- if cell.metadata.slide_end -%}</section></section>{%- endif -%}
@@ -189,8 +200,8 @@ TEMPLATE = """
 <script src="reveal/notes.js"></script>
 <script>
 Reveal.initialize({
-  width: 1280, height: 720, margin: 0.03, center: false, transition: "none", hash: true, slideNumber: "c/t",
-  plugins: [RevealNotes],
+  width: 1280, height: 720, margin: 0.08, center: false, transition: "none", hash: true, slideNumber: "c/t",
+  controlsLayout: "edges", plugins: [RevealNotes],
 });
 </script>
 </body>
@@ -203,7 +214,7 @@ Reveal.initialize({
 
 class DeckExporter(FormulasAsMathML, SlidesExporter):
     raw_template = TEMPLATE
-    exclude_input_prompt = exclude_output_prompt = True
+    exclude_input_prompt = exclude_output_prompt = exclude_anchor_links = True
 
 
 def export(path):

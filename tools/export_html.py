@@ -61,14 +61,19 @@ summary {
 """ + PICTURES_WITH_ALT
 
 
+def formula(latex, display="inline"):
+    """A formula as MathML."""
+    return latex2mathml.converter.convert(latex.replace(r"\_", "_"), display=display)  # it knows no \_ in \text
+
+
 class MathMLRenderer(IPythonRenderer):
     """Markdown whose formulas are MathML, which browsers show by themselves."""
 
     def inline_math(self, body):
-        return latex2mathml.converter.convert(body)
+        return formula(body)
 
     def block_math(self, body):
-        return latex2mathml.converter.convert(body, display="block")
+        return formula(body, display="block")
 
     def latex_environment(self, name, body):
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
@@ -79,7 +84,8 @@ class FormulasAsMathML:
 
     @pass_context
     def markdown2html(self, context, source):
-        return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
+        renderer = MathMLRenderer(escape=False, exclude_anchor_links=self.exclude_anchor_links)
+        return MarkdownWithMath(renderer=renderer).render(source)
 
 
 class PageExporter(FormulasAsMathML, HTMLExporter):

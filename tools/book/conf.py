@@ -1,6 +1,7 @@
 """Sphinx's settings for the book. tools/build_book.py copies this folder to where Sphinx reads."""
 
-import latex2mathml.converter
+from docutils.nodes import SkipNode
+from export_html import formula
 
 project = "My GPT"
 author = "the authors of My GPT"
@@ -24,18 +25,12 @@ html_math_renderer = "mathml"
 
 
 def inline_formula(writer, node):
-    writer.body.append(latex2mathml.converter.convert(node.astext()))
-    raise_skip()
+    writer.body.append(formula(node.astext()))
+    raise SkipNode
 
 
 def displayed_formula(writer, node):
-    writer.body.append(f'<div class="formula">{latex2mathml.converter.convert(node.astext(), display="block")}</div>')
-    raise_skip()
-
-
-def raise_skip():
-    from docutils.nodes import SkipNode
-
+    writer.body.append(f'<div class="formula">{formula(node.astext(), display="block")}</div>')
     raise SkipNode
 
 
