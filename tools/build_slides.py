@@ -22,7 +22,6 @@ import struct
 import sys
 
 import nbformat
-import sphinx_revealjs
 from build_book import copy_font, is_picture
 from export_html import PICTURES_WITH_ALT, FormulasAsMathML
 from nbconvert import SlidesExporter
@@ -181,7 +180,7 @@ TEMPLATE = """
 {%- endblock header -%}
 
 {%- block body_header -%}
-<main class="reveal"><div class="slides">
+<main><div class="reveal"><div class="slides">
 {%- endblock body_header -%}
 
 {%- block any_cell -%}
@@ -195,13 +194,13 @@ TEMPLATE = """
 {%- endblock any_cell -%}
 
 {%- block body_footer -%}
-</div></main>
+</div></div></main>
 <script src="reveal/reveal.js"></script>
 <script src="reveal/notes.js"></script>
 <script>
 Reveal.initialize({
   width: 1280, height: 720, margin: 0.08, center: false, transition: "none", hash: true, slideNumber: "c/t",
-  controlsLayout: "edges", plugins: [RevealNotes],
+  controlsLayout: "edges", scrollActivationWidth: null, plugins: [RevealNotes],
 });
 </script>
 </body>
@@ -224,6 +223,8 @@ def export(path):
 
 
 def copy_what_all_share():
+    import sphinx_revealjs  # here, so that the tests of decks need only what all tests need
+
     reveal = f"{sphinx_revealjs.__path__[0]}/_static/revealjs"
     (SLIDES / "reveal").mkdir(parents=True, exist_ok=True)
     for name in ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE"):
