@@ -12,6 +12,8 @@ help:
 	@echo "make update       take the newest version; what it replaces of yours is kept in my-work/"
 	@echo "make notebooks    run the notebooks in full and save them (NB=03: only that one)"
 	@echo "make html         write the notebooks as web pages into build/html/"
+	@echo "make book         write the course as a web site into build/book/"
+	@echo "make slides       write a deck of slides of each notebook into build/slides/"
 	@echo "make bench        measure speeds side by side"
 	@echo "make clean        remove .venv, build/ and caches; your runs, notebooks and texts stay"
 
@@ -27,6 +29,12 @@ notebooks:
 html:
 	$(WITH_PYTHON) tools/setup.py run tools/export_html.py $(NB)
 
+book:
+	$(WITH_PYTHON) tools/setup.py book tools/build_book.py
+
+slides:
+	$(WITH_PYTHON) tools/setup.py book tools/build_slides.py $(NB)
+
 bench:
 	$(WITH_PYTHON) tools/setup.py run bench.py
 
@@ -41,4 +49,4 @@ clean:
 	find . -path ./.git -prune -o -name __pycache__ -exec rm -rf {} +
 	@echo "Kept: runs/, my-work/, notebooks/ and the texts in data/."
 
-.PHONY: help lab test notebooks html bench update reset clean
+.PHONY: help lab test notebooks html book slides bench update reset clean

@@ -52,7 +52,7 @@ def for_the_book(notebook):
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-cell"]
             told |= SOLUTION
-        elif cell.metadata.get("jupyter", {}).get("outputs_hidden"):  # its tag hide-output is known to MyST-NB
+        elif cell.metadata.get("jupyter", {}).get("outputs_hidden"):  # MyST-NB knows its tag hide-output
             told |= ANSWER
         for picture in filter(is_picture, cell.outputs):
             told["image"] = {"alt": picture.metadata["image/png"]["alt"]}

@@ -12,7 +12,8 @@ Which cells a deck shows stands in their metadata, `slideshow.slide_type`, which
     skip      is left out
 
 A notebook's text is written to be read alone, so a slide shows only the gist of it (see `gist`) and the
-speaker's notes (key S) have all of it. Of a code cell with a picture the slide shows the picture alone.
+speaker's notes (key S) have all of it. Of a code cell with a picture the slide shows the picture alone; code longer than a few lines gives way
+to its output.
 """
 
 import base64
@@ -33,7 +34,8 @@ SLIDES = ROOT / "build" / "slides"
 LONGEST_CODE = 20  # lines on a slide; longer code is not shown
 LONGEST_WITH_OUTPUT = 5  # with more lines the output stands alone
 
-EXERCISE, QUESTION, READING, PAPERS = "### Exercise", "> **Predict.**", "**Read the picture.**", "**Papers.**"
+EXERCISE, QUESTION = "### Exercise", "> **Predict.**"
+READING, PAPERS = "**Read the picture.**", "**Papers.**"
 
 
 def slide_type(cell):
@@ -50,7 +52,7 @@ def paragraphs(source):
     return [paragraph for paragraph in re.split(r"\n\s*\n", apart) if paragraph.strip()]
 
 
-def sections(cell, next_is_shown):
+def sections(cell):
     """The parts of a text cell that a deck may show, each beginning where a new slide may begin."""
     parts = [[]]
     for paragraph in paragraphs(cell.source):
@@ -58,12 +60,7 @@ def sections(cell, next_is_shown):
             parts.append([])
         if not paragraph.startswith(PAPERS):
             parts[-1].append(paragraph)
-    for part in parts[:-1] if next_is_shown else parts:
-        if part and part[-1].endswith(":"):  # announces what the deck leaves out
-            part[-1] = " ".join(sentences(part[-1])[:-1])
-    parts = [part for part in parts if any(part) and not part[0].startswith(EXERCISE)]
-    if slide_type(cell) == "fragment" and parts and not parts[0][0].startswith("#"):  # an answer, then what follows it
-        parts[0] = parts[0][:1] + [paragraph for paragraph in parts[0][1:] if "**" in paragraph]
+    parts = [part for part in parts if part and not part[0].startswith(EXERCISE)]
     headings = [i for i, part in enumerate(parts) if part[0].startswith("#")]
     # what stands before the heading reads the result before, which need not be in the deck
     return parts[headings[0]:] if slide_type(cell) == "slide" and headings else parts
@@ -106,7 +103,7 @@ def deck(notebook):
             parts = [code_part(cell)]
         else:
             next_is_shown = following is not None and slide_type(following) != "skip"
-            parts = [text_part(part) for part in sections(cell, next_is_shown)]
+            parts = text_parts(cell, next_is_shown)
         for number, part in enumerate(parts):
             first_line = part.source.split("\n")[0] if part.cell_type == "markdown" else ""
             kind = slide_type(cell) if number == 0 or slide_type(cell) == "fragment" else "-"
@@ -118,28 +115,42 @@ def deck(notebook):
                 if first_line.startswith("#"):
                     heading = first_line.lstrip("# ")
                 else:
-                    part.metadata["running_head"] = heading.replace(". ", "\\. ")  # else Markdown sees a list
+                    # the backslash: else Markdown would see a numbered list
+                    part.metadata["running_head"] = heading.replace(". ", "\\. ")
             shows_code = shows_code or part.cell_type == "code"
             part.metadata["slideshow"] = {"slide_type": kind}
             cells.append(part)
-    return new_notebook(cells=cells, metadata={"title": heading_of(notebook), "language_info": notebook.metadata.language_info})
+    known = {"title": heading_of(notebook), "language_info": notebook.metadata.get("language_info", {})}
+    return new_notebook(cells=cells, metadata=known)
 
 
 def heading_of(notebook):
     return notebook.cells[0].source.split("\n")[0].lstrip("# ")
 
 
-def text_part(part):
-    shown = new_markdown_cell("\n\n".join(map(gist, part)))
-    if shown.source != "\n\n".join(part):
-        shown.metadata["notes"] = "\n\n".join(part)
-    return shown
+def text_parts(cell, next_is_shown):
+    parts, cells = sections(cell), []
+    for number, part in enumerate(parts):
+        shown = list(part)
+        if shown[-1].endswith(":") and not (next_is_shown and number == len(parts) - 1):
+            shown[-1] = " ".join(sentences(shown[-1])[:-1])  # announced what the deck leaves out
+        if number == 0 and slide_type(cell) == "fragment" and not shown[0].startswith("#"):
+            # the answer to a question, without what leads on from it
+            shown[1:] = [paragraph for paragraph in shown[1:] if "**" in paragraph]
+        text = "\n\n".join(gist(paragraph) for paragraph in shown if paragraph)
+        if text:
+            cells.append(new_markdown_cell(text))
+            if text != "\n\n".join(part):
+                cells[-1].metadata["notes"] = "\n\n".join(part)
+    return cells
 
 
 def code_part(cell):
-    part = nbformat.from_dict(dict(cell) | {"metadata": {}, "source": re.sub(r"\n{3,}", "\n\n", cell.source)})
+    source = re.sub(r"\n{3,}", "\n\n", cell.source)
+    part = nbformat.from_dict(dict(cell) | {"metadata": {}, "source": source})
     pictures = [output for output in cell.outputs if is_picture(output)]
-    part.outputs = pictures or [output for output in map(without_progress, cell.outputs) if output.get("text") != ""]
+    texts = map(without_progress, cell.outputs)
+    part.outputs = pictures or [output for output in texts if output.get("text") != ""]
     longest = LONGEST_WITH_OUTPUT if part.outputs else LONGEST_CODE
     if pictures or len(part.source.split("\n")) > longest:
         part.metadata["transient"] = {"remove_source": True}
@@ -186,9 +197,17 @@ TEMPLATE = """
 {%- block any_cell -%}
 {%- if cell.metadata.slide_start -%}<section><section>{%- endif -%}
 {%- if cell.metadata.fragment_start -%}<div class="fragment">{%- endif -%}
-{%- if cell.metadata.running_head -%}<div class="running">{{ cell.metadata.running_head | markdown2html }}</div>{%- endif -%}
-{%- if cell.cell_type == 'code' -%}<div{% if cell.metadata.tall %} class="tall"{% endif %}>{{ self.codecell() }}</div>{%- else -%}{{ cell.source | markdown2html }}{%- endif -%}
-{%- if cell.metadata.notes -%}<aside class="notes">{{ cell.metadata.notes | markdown2html }}</aside>{%- endif -%}
+{%- if cell.metadata.running_head -%}
+<div class="running">{{ cell.metadata.running_head | markdown2html }}</div>
+{%- endif -%}
+{%- if cell.cell_type == 'code' -%}
+<div{% if cell.metadata.tall %} class="tall"{% endif %}>{{ self.codecell() }}</div>
+{%- else -%}
+{{ cell.source | markdown2html }}
+{%- endif -%}
+{%- if cell.metadata.notes -%}
+<aside class="notes">{{ cell.metadata.notes | markdown2html }}</aside>
+{%- endif -%}
 {%- if cell.metadata.fragment_end -%}</div>{%- endif -%}
 {%- if cell.metadata.slide_end -%}</section></section>{%- endif -%}
 {%- endblock any_cell -%}
@@ -199,8 +218,9 @@ TEMPLATE = """
 <script src="reveal/notes.js"></script>
 <script>
 Reveal.initialize({
-  width: 1280, height: 720, margin: 0.08, center: false, transition: "none", hash: true, slideNumber: "c/t",
-  controlsLayout: "edges", scrollActivationWidth: null, plugins: [RevealNotes],
+  width: 1280, height: 720, margin: 0.08, center: false, transition: "none",
+  hash: true, slideNumber: "c/t", controlsLayout: "edges", scrollActivationWidth: null,
+  plugins: [RevealNotes],
 });
 </script>
 </body>
@@ -209,6 +229,27 @@ Reveal.initialize({
 
 {%- block footer -%}{%- endblock footer -%}
 """ + PICTURES_WITH_ALT
+
+
+CONTENTS = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>My GPT · slides</title>
+<style>body {{ font: 20px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem; }}</style>
+</head>
+<body>
+<main>
+<h1>My GPT: slides</h1>
+<p>Arrow keys go on and back, Esc shows all slides, S opens the speaker's notes.</p>
+<ul>
+{items}
+</ul>
+</main>
+</body>
+</html>
+"""
 
 
 class DeckExporter(FormulasAsMathML, SlidesExporter):
@@ -231,7 +272,15 @@ def copy_what_all_share():
         shutil.copy(f"{reveal}/{name}", SLIDES / "reveal")
     shutil.copy(ROOT / "tools" / "slides" / "deck.css", SLIDES)
     copy_font(SLIDES)
-    write_whole(SLIDES / "code.css", HtmlFormatter(style="a11y-high-contrast-light").get_style_defs(".highlight"))
+    colours = HtmlFormatter(style="a11y-high-contrast-light")
+    write_whole(SLIDES / "code.css", colours.get_style_defs(".highlight"))
+
+
+def contents():
+    """The page that leads to all decks there are."""
+    names = {path.stem: heading_of(nbformat.read(path, as_version=4)) for path in find([])}
+    made = [stem for stem in names if (SLIDES / f"{stem}.html").exists()]
+    return CONTENTS.format(items="\n".join(f'<li><a href="{stem}.html">{names[stem]}</a></li>' for stem in made))
 
 
 def main(numbers):
@@ -244,6 +293,7 @@ def main(numbers):
         page = SLIDES / f"{path.stem}.html"
         write_whole(page, export(path))
         print(page.relative_to(ROOT).as_posix())
+    write_whole(SLIDES / "index.html", contents())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ nbconvert's own page loses three things, which are kept here: the pictures' alt 
 metadata), the folds (answers to predictions, solutions), and, without a network, the formulas.
 """
 
+import re
 import sys
 
 import latex2mathml.converter
@@ -63,7 +64,9 @@ summary {
 
 def formula(latex, display="inline"):
     """A formula as MathML."""
-    return latex2mathml.converter.convert(latex.replace(r"\_", "_"), display=display)  # it knows no \_ in \text
+    latex = latex.replace(r"\_", "_")  # in \text latex2mathml would show the backslash
+    latex = re.sub(r"\\ln (?=\w)", r"\\ln\\,", latex)  # and ln V without the space
+    return latex2mathml.converter.convert(latex, display=display)
 
 
 class MathMLRenderer(IPythonRenderer):

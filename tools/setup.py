@@ -3,6 +3,7 @@
     python tools/setup.py lab [03]           JupyterLab on a notebook (01 if none is named)
     python tools/setup.py test               pytest over tests/ and notebooks/, at smoke speed
     python tools/setup.py run SCRIPT [...]   a script of the project, with all packages there
+    python tools/setup.py book SCRIPT [...]  the same, with what the book and the slides need besides
 
 Needs nothing but a Python of 3.11 or later. A stamp in .venv says for which files the packages were
 installed: while it fits, pip is not called.
@@ -80,11 +81,17 @@ def stamp(requirements):
     return VENV / f".installed-{requirements}"
 
 
+def included(requirements):
+    """This requirements file and all that it includes by -r."""
+    lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("-r ")]
+    return [requirements, *(file for name in names for file in included(name))]
+
+
 def fingerprint(requirements):
     """Changes with whatever would make the installed packages wrong: pins, Python, or the folder's place."""
-    files = (RUNTIME, "pyproject.toml") if requirements == RUNTIME else (RUNTIME, DEV, "pyproject.toml")
     parts = [str(ROOT).encode(), (python_version(VENV_PYTHON) or "").encode()]
-    parts += [(ROOT / name).read_bytes() for name in files]
+    parts += [(ROOT / name).read_bytes() for name in (*included(requirements), "pyproject.toml")]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -97,8 +104,9 @@ def install(requirements):
     """pip install -r requirements, unless its stamp still fits. Stop, without a stamp, if pip fails."""
     if is_installed(requirements):
         return
-    for name in (RUNTIME, DEV):  # from here to the end of pip nobody knows what is in .venv
-        stamp(name).unlink(missing_ok=True)
+    valid = {path.name for path in ROOT.glob("requirements*.txt") if is_installed(path.name)}
+    for path in VENV.glob(".installed-*"):  # from here to the end of pip nobody knows what is in .venv
+        path.unlink()
     if subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:
         subprocess.run([VENV_PYTHON, "-m", "ensurepip", "--upgrade"], capture_output=True)
     announce(requirements)
@@ -106,7 +114,7 @@ def install(requirements):
     lines, failed = pip(["install", "-r", requirements])
     if failed:
         raise Stop(pip_help(lines))
-    for name in (RUNTIME, DEV) if requirements == DEV else (RUNTIME,):
+    for name in valid.union(included(requirements)):
         temporary = stamp(name).with_suffix(".tmp")
         temporary.write_text(fingerprint(name), encoding="utf-8")
         os.replace(temporary, stamp(name))
@@ -256,8 +264,13 @@ def run(*command):
     return subprocess.call([VENV_PYTHON, *command], cwd=ROOT)
 
 
+def book(*command):
+    prepare("requirements-book.txt")
+    return subprocess.call([VENV_PYTHON, *command], cwd=ROOT)
+
+
 def main(arguments):
-    actions = {"lab": lab, "test": test, "run": run}
+    actions = {"lab": lab, "test": test, "run": run, "book": book}
     if not arguments or arguments[0] not in actions:
         return __doc__
     try:
