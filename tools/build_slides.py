@@ -12,8 +12,8 @@ Which cells a deck shows stands in their metadata, `slideshow.slide_type`, which
     skip      is left out
 
 A notebook's text is written to be read alone, so a slide shows only the gist of it (see `gist`) and the
-speaker's notes (key S) have all of it. Of a code cell with a picture the slide shows the picture alone; code longer than a few lines gives way
-to its output.
+speaker's notes (key S) have all of it. Of a code cell with a picture the slide shows the picture alone;
+code longer than a few lines gives way to its output.
 """
 
 import base64
@@ -120,8 +120,7 @@ def deck(notebook):
             shows_code = shows_code or part.cell_type == "code"
             part.metadata["slideshow"] = {"slide_type": kind}
             cells.append(part)
-    known = {"title": heading_of(notebook), "language_info": notebook.metadata.get("language_info", {})}
-    return new_notebook(cells=cells, metadata=known)
+    return new_notebook(cells=cells, metadata=dict(notebook.metadata) | {"title": heading_of(notebook)})
 
 
 def heading_of(notebook):
@@ -237,7 +236,9 @@ CONTENTS = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>My GPT · slides</title>
-<style>body {{ font: 20px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem; }}</style>
+<style>
+body {{ font: 20px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem; }}
+</style>
 </head>
 <body>
 <main>
@@ -280,7 +281,8 @@ def contents():
     """The page that leads to all decks there are."""
     names = {path.stem: heading_of(nbformat.read(path, as_version=4)) for path in find([])}
     made = [stem for stem in names if (SLIDES / f"{stem}.html").exists()]
-    return CONTENTS.format(items="\n".join(f'<li><a href="{stem}.html">{names[stem]}</a></li>' for stem in made))
+    items = [f'<li><a href="{stem}.html">{names[stem]}</a></li>' for stem in made]
+    return CONTENTS.format(items="\n".join(items))
 
 
 def main(numbers):
