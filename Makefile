@@ -2,6 +2,7 @@
 #   PYTHON=python3.12     which Python makes .venv (else the first found of 3.11 or later)
 #   NB=03                 which notebook
 #   REPO=owner/name       the repository that Colab's badges name
+#   PRESET=gpu            another preset for `make reference`
 #   LAB_ARGS=--port=9999  passed on to JupyterLab
 export PYTHON LAB_ARGS
 WITH_PYTHON = @python=$$(sh tools/find_python.sh) && exec "$$python"
@@ -16,6 +17,9 @@ help:
 	@echo "make html         write the notebooks as web pages into build/html/"
 	@echo "make colab        write each notebook as one file for Colab into build/colab/"
 	@echo "make student      write the notebooks without solutions into build/student/, to hand out"
+	@echo "make book         write the course as a web site into build/book/"
+	@echo "make slides       write a deck of slides of each notebook into build/slides/"
+	@echo "make reference    train the laptop preset with five seeds: its curves, and the model that ships"
 	@echo "make bench        measure speeds side by side"
 	@echo "make clean        remove .venv, build/ and caches; your runs, notebooks and texts stay"
 
@@ -40,6 +44,15 @@ colab:
 student:
 	$(WITH_PYTHON) tools/setup.py run tools/make_student.py
 
+book:
+	$(WITH_PYTHON) tools/setup.py book tools/build_book.py
+
+slides:
+	$(WITH_PYTHON) tools/setup.py book tools/build_slides.py $(NB)
+
+reference:
+	$(WITH_PYTHON) tools/setup.py run tools/make_reference.py $(PRESET)
+
 bench:
 	$(WITH_PYTHON) tools/setup.py run bench.py
 
@@ -54,4 +67,4 @@ clean:
 	find . -path ./.git -prune -o -name __pycache__ -exec rm -rf {} +
 	@echo "Kept: runs/, my-work/, notebooks/ and the texts in data/."
 
-.PHONY: help lab test test-all notebooks html colab student bench update reset clean
+.PHONY: help lab test test-all notebooks html colab student book slides reference bench update reset clean

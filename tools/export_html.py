@@ -7,6 +7,7 @@ nbconvert's own page loses three things, which are kept here: the pictures' alt 
 metadata), the folds (answers to predictions, solutions), and, without a network, the formulas.
 """
 
+import re
 import sys
 
 import latex2mathml.converter
@@ -15,6 +16,13 @@ from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from run_notebooks import ROOT, find, write_whole
+
+PICTURES_WITH_ALT = """
+{%- block data_png -%}
+{%- set alt = output | get_metadata('alt', 'image/png') or '' -%}
+{{ super() | replace('<img ', '<img alt="' ~ (alt | e) ~ '" ', 1) }}
+{%- endblock -%}
+"""
 
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
@@ -40,11 +48,6 @@ summary {
 <p><em>(Here is a control that moves when the notebook runs.)</em></p>
 {% endblock -%}
 
-{%- block data_png -%}
-{%- set alt = output | get_metadata('alt', 'image/png') or '' -%}
-{{ super() | replace('<img ', '<img alt="' ~ (alt | e) ~ '" ', 1) }}
-{%- endblock -%}
-
 {%- block input_group -%}
 {%- if cell.metadata.get('jupyter', {}).get('source_hidden') -%}
 <details><summary>Solution</summary>{{ super() }}</details>
@@ -56,28 +59,40 @@ summary {
 <details><summary>Output: predict it first</summary>{{ super() }}</details>
 {%- else -%}{{ super() }}{%- endif -%}
 {%- endblock -%}
-"""
+""" + PICTURES_WITH_ALT
+
+
+def formula(latex, display="inline"):
+    """A formula as MathML."""
+    latex = latex.replace(r"\_", "_")  # in \text latex2mathml would show the backslash
+    latex = re.sub(r"\\ln (?=\w)", r"\\ln\\,", latex)  # and ln V without the space
+    return latex2mathml.converter.convert(latex, display=display)
 
 
 class MathMLRenderer(IPythonRenderer):
     """Markdown whose formulas are MathML, which browsers show by themselves."""
 
     def inline_math(self, body):
-        return latex2mathml.converter.convert(body)
+        return formula(body)
 
     def block_math(self, body):
-        return latex2mathml.converter.convert(body, display="block")
+        return formula(body, display="block")
 
     def latex_environment(self, name, body):
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
 
-class PageExporter(HTMLExporter):
-    raw_template = TEMPLATE
+class FormulasAsMathML:
+    """For an exporter: Markdown with formulas that need no script and no network."""
 
     @pass_context
     def markdown2html(self, context, source):
-        return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
+        renderer = MathMLRenderer(escape=False, exclude_anchor_links=self.exclude_anchor_links)
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+class PageExporter(FormulasAsMathML, HTMLExporter):
+    raw_template = TEMPLATE
 
 
 def export(path):

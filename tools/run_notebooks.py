@@ -27,6 +27,7 @@ from mygpt_text import write_whole  # noqa: E402
 NOTEBOOKS = ROOT / "notebooks"
 REFERENCE = ROOT / "data" / "reference" / "ladder.json"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # without the Python version, which would change with every machine that saves
@@ -38,7 +39,7 @@ LANGUAGE = {
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
-CELL_METADATA = {"cellView", "jupyter", "tags"}  # all else is a trace of an editor
+CELL_METADATA = {"cellView", "jupyter", "slideshow", "tags"}  # all else is a trace of an editor
 
 
 def find(numbers):

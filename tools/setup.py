@@ -4,6 +4,7 @@
     python tools/setup.py test               pytest over tests/ and notebooks/, at smoke speed
     python tools/setup.py test-all           the same, then pytest over tests_slow/
     python tools/setup.py run SCRIPT [...]   a script of the project, with all packages there
+    python tools/setup.py book SCRIPT [...]  the same, with what the book and the slides need besides
 
 Needs nothing but a Python of 3.11 or later. A stamp in .venv says for which files the packages were
 installed: while it fits, pip is not called.
@@ -83,9 +84,9 @@ def stamp(requirements):
 
 
 def included(requirements):
-    """This requirements file and those that it includes."""
+    """This requirements file and all that it includes by -r."""
     lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
-    names = [line.split()[1] for line in lines if line.startswith("-r requirements")]
+    names = [line.split()[1] for line in lines if line.startswith("-r ")]
     return [requirements, *(file for name in names for file in included(name))]
 
 
@@ -277,8 +278,13 @@ def run(*command):
     return subprocess.call([VENV_PYTHON, *command], cwd=ROOT)
 
 
+def book(*command):
+    prepare("requirements-book.txt")
+    return subprocess.call([VENV_PYTHON, *command], cwd=ROOT)
+
+
 def main(arguments):
-    actions = {"lab": lab, "test": test, "test-all": test_all, "run": run}
+    actions = {"lab": lab, "test": test, "test-all": test_all, "run": run, "book": book}
     if not arguments or arguments[0] not in actions:
         return __doc__
     try:
