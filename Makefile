@@ -8,6 +8,7 @@ WITH_PYTHON = @python=$$(sh tools/find_python.sh) && exec "$$python"
 help:
 	@echo "make lab          set up, and open JupyterLab on the course (NB=03: on notebook 03)"
 	@echo "make test         set up, and run every test and, at small size, every notebook"
+	@echo "make test-browser set up, and try the notebooks, the book and the slides in a real browser"
 	@echo "make reset NB=01  set a notebook back (EX=2: only its exercise 2); yours is kept in my-work/"
 	@echo "make update       take the newest version; what it replaces of yours is kept in my-work/"
 	@echo "make notebooks    run the notebooks in full and save them (NB=03: only that one)"
@@ -20,6 +21,9 @@ lab:
 
 test:
 	$(WITH_PYTHON) tools/setup.py test
+
+test-browser:
+	$(WITH_PYTHON) tools/setup.py test-browser
 
 notebooks:
 	$(WITH_PYTHON) tools/setup.py run tools/run_notebooks.py $(NB)
@@ -41,4 +45,4 @@ clean:
 	find . -path ./.git -prune -o -name __pycache__ -exec rm -rf {} +
 	@echo "Kept: runs/, my-work/, notebooks/ and the texts in data/."
 
-.PHONY: help lab test notebooks html bench update reset clean
+.PHONY: help lab test test-browser notebooks html bench update reset clean

@@ -2,12 +2,15 @@
 
     python tools/setup.py lab [03]           JupyterLab on a notebook (01 if none is named)
     python tools/setup.py test               pytest over tests/ and notebooks/, at smoke speed
+    python tools/setup.py test-all           the same, then pytest over tests_slow/
+    python tools/setup.py test-browser       only the slow tests that drive a browser
     python tools/setup.py run SCRIPT [...]   a script of the project, with all packages there
 
 Needs nothing but a Python of 3.11 or later. A stamp in .venv says for which files the packages were
 installed: while it fits, pip is not called.
 """
 import hashlib
+import json
 import os
 import platform
 import shlex
@@ -23,6 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 RUNTIME, DEV = "requirements.txt", "requirements-dev.txt"  # the second includes the first
+BROWSER = "requirements-browser.txt"
+SLOW = ("requirements-book.txt", BROWSER)  # what tests_slow/ needs besides
+# JupyterLab's own settings, for whoever has not chosen otherwise: no question about news at the first start
+LAB_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
@@ -80,11 +87,17 @@ def stamp(requirements):
     return VENV / f".installed-{requirements}"
 
 
+def included(requirements):
+    """This requirements file and all that it includes by -r."""
+    lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("-r ")]
+    return [requirements, *(file for name in names for file in included(name))]
+
+
 def fingerprint(requirements):
     """Changes with whatever would make the installed packages wrong: pins, Python, or the folder's place."""
-    files = (RUNTIME, "pyproject.toml") if requirements == RUNTIME else (RUNTIME, DEV, "pyproject.toml")
     parts = [str(ROOT).encode(), (python_version(VENV_PYTHON) or "").encode()]
-    parts += [(ROOT / name).read_bytes() for name in files]
+    parts += [(ROOT / name).read_bytes() for name in (*included(requirements), "pyproject.toml")]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -97,8 +110,9 @@ def install(requirements):
     """pip install -r requirements, unless its stamp still fits. Stop, without a stamp, if pip fails."""
     if is_installed(requirements):
         return
-    for name in (RUNTIME, DEV):  # from here to the end of pip nobody knows what is in .venv
-        stamp(name).unlink(missing_ok=True)
+    valid = {path.name for path in ROOT.glob("requirements*.txt") if is_installed(path.name)}
+    for path in VENV.glob(".installed-*"):  # from here to the end of pip nobody knows what is in .venv
+        path.unlink()
     if subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:
         subprocess.run([VENV_PYTHON, "-m", "ensurepip", "--upgrade"], capture_output=True)
     announce(requirements)
@@ -106,7 +120,7 @@ def install(requirements):
     lines, failed = pip(["install", "-r", requirements])
     if failed:
         raise Stop(pip_help(lines))
-    for name in (RUNTIME, DEV) if requirements == DEV else (RUNTIME,):
+    for name in valid.union(included(requirements)):
         temporary = stamp(name).with_suffix(".tmp")
         temporary.write_text(fingerprint(name), encoding="utf-8")
         os.replace(temporary, stamp(name))
@@ -196,9 +210,19 @@ def pip_help(lines):
 def prepare(requirements):
     make_venv()
     install(requirements)
+    set_up_lab()
     say("Preparing the text ...")
     if subprocess.call([VENV_PYTHON, "mygpt_text.py"], cwd=ROOT):
         raise Stop("Without the text the course cannot start; the lines above say what to do.")
+
+
+def set_up_lab():
+    """Lay LAB_SETTINGS where the JupyterLab of .venv reads them."""
+    folder = VENV / "etc" / "jupyter" / "labconfig"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "default_setting_overrides.tmp"
+    temporary.write_text(json.dumps(LAB_SETTINGS, indent=1), encoding="utf-8", newline="\n")
+    os.replace(temporary, temporary.with_suffix(".json"))
 
 
 def find_notebook(number):
@@ -214,7 +238,7 @@ def lab_command(notebook, environment=os.environ, python=VENV_PYTHON):
         str(python), "-m", "jupyterlab",
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/{notebook.relative_to(ROOT).as_posix()}",
-        "--LabApp.news_url=None",  # no questions about news and new versions at the first start
+        "--LabApp.news_url=None",  # no look-ups of news and new versions
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--Application.log_level=WARN",  # leaves the address and what goes wrong
         "-y",  # Ctrl-C stops it without a question
@@ -241,14 +265,39 @@ def lab(number="01"):
     os.execve(command[0], command, environment)  # JupyterLab takes this process's place, and its Ctrl-C
 
 
+def pytest(*arguments):
+    """Run pytest at smoke speed, away from the learner's own runs."""
+    with tempfile.TemporaryDirectory() as runs:
+        # one thread: on models this small a second gains little, and beside another busy program it costs much
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
+        return subprocess.call([VENV_PYTHON, "-m", "pytest", *arguments], cwd=ROOT, env=environment)
+
+
 def test():
     prepare(DEV)
     folders = [name for name in ("tests", "notebooks") if (ROOT / name).is_dir()]
-    command = [VENV_PYTHON, "-m", "pytest", "--nbval-lax", "--nbval-current-env", *folders]
-    with tempfile.TemporaryDirectory() as runs:  # the learner's own runs stay as they are
-        # one thread: on models this small a second gains little, and beside another busy program it costs much
-        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
-        return subprocess.call(command, cwd=ROOT, env=environment)
+    return pytest("--nbval-lax", "--nbval-current-env", *folders)
+
+
+def test_all():
+    failed = test()
+    for requirements in SLOW:
+        if (ROOT / requirements).exists():
+            install(requirements)
+    find_browser()
+    return pytest("tests_slow") or failed
+
+
+def test_browser():
+    prepare(BROWSER)
+    find_browser()
+    return pytest("tests_slow/test_browser.py")
+
+
+def find_browser():
+    """See that the browser tests have a browser: installed if it may be. Stop if not."""
+    if subprocess.call([VENV_PYTHON, "tools/browser.py"], cwd=ROOT):
+        raise Stop("Without a browser its tests cannot run; the lines above say what to do.")
 
 
 def run(*command):
@@ -257,7 +306,7 @@ def run(*command):
 
 
 def main(arguments):
-    actions = {"lab": lab, "test": test, "run": run}
+    actions = {"lab": lab, "test": test, "test-all": test_all, "test-browser": test_browser, "run": run}
     if not arguments or arguments[0] not in actions:
         return __doc__
     try:
