@@ -1,6 +1,7 @@
 # Each target sets up what it needs. The work is done in tools/setup.py; variables:
 #   PYTHON=python3.12     which Python makes .venv (else the first found of 3.11 or later)
 #   NB=03                 which notebook
+#   REPO=owner/name       the repository that Colab's badges name
 #   LAB_ARGS=--port=9999  passed on to JupyterLab
 export PYTHON LAB_ARGS
 WITH_PYTHON = @python=$$(sh tools/find_python.sh) && exec "$$python"
@@ -8,11 +9,14 @@ WITH_PYTHON = @python=$$(sh tools/find_python.sh) && exec "$$python"
 help:
 	@echo "make lab          set up, and open JupyterLab on the course (NB=03: on notebook 03)"
 	@echo "make test         set up, and run every test and, at small size, every notebook"
-	@echo "make test-browser set up, and try the notebooks, the book and the slides in a real browser"
+	@echo "make test-all     the same, and what takes longer: notebooks for Colab and for students run alone"
+	@echo "make test-browser set up, and try notebooks, book and slides in a real browser"
 	@echo "make reset NB=01  set a notebook back (EX=2: only its exercise 2); yours is kept in my-work/"
 	@echo "make update       take the newest version; what it replaces of yours is kept in my-work/"
 	@echo "make notebooks    run the notebooks in full and save them (NB=03: only that one)"
 	@echo "make html         write the notebooks as web pages into build/html/"
+	@echo "make colab        write each notebook as one file for Colab into build/colab/"
+	@echo "make student      write the notebooks without solutions into build/student/, to hand out"
 	@echo "make bench        measure speeds side by side"
 	@echo "make clean        remove .venv, build/ and caches; your runs, notebooks and texts stay"
 
@@ -22,6 +26,9 @@ lab:
 test:
 	$(WITH_PYTHON) tools/setup.py test
 
+test-all:
+	$(WITH_PYTHON) tools/setup.py test-all
+
 test-browser:
 	$(WITH_PYTHON) tools/setup.py test-browser
 
@@ -30,6 +37,12 @@ notebooks:
 
 html:
 	$(WITH_PYTHON) tools/setup.py run tools/export_html.py $(NB)
+
+colab:
+	$(WITH_PYTHON) tools/setup.py run tools/make_colab.py $(NB) $(if $(REPO),--repo $(REPO))
+
+student:
+	$(WITH_PYTHON) tools/setup.py run tools/make_student.py
 
 bench:
 	$(WITH_PYTHON) tools/setup.py run bench.py
@@ -45,4 +58,4 @@ clean:
 	find . -path ./.git -prune -o -name __pycache__ -exec rm -rf {} +
 	@echo "Kept: runs/, my-work/, notebooks/ and the texts in data/."
 
-.PHONY: help lab test test-browser notebooks html bench update reset clean
+.PHONY: help lab test test-all test-browser notebooks html colab student bench update reset clean

@@ -831,9 +831,12 @@ def layer_norm(answer):
 
         given = x.clone()
         try:
-            with mock.patch.object(torch.nn.functional, "layer_norm", ready_made):
+            functional = mock.patch.object(torch.nn.functional, "layer_norm", ready_made)
+            with functional, mock.patch.object(torch, "layer_norm", ready_made):
                 result = call(answer, given, weight.clone(), None if bias is None else bias.clone(), eps)
         except Wrong as error:
+            if "ambiguous" in str(error):
+                raise Wrong(f"{error} (ask `bias is not None`: a tensor of several numbers is neither true nor false)") from None
             if "NoneType" in str(error):
                 raise Wrong(f"{error} (bias may be None: then nothing is added)") from None
             if "size" in str(error) or "shape" in str(error):
@@ -930,7 +933,8 @@ def dropout(answer):
     for p in (0.3, 0.6):
         keep = torch.rand(3, 5, generator=generator) > p
         right = x * keep / (1 - p)
-        compare(call(answer, x.clone(), p, keep.clone(), True), right, {
+        given = x.clone()
+        compare(call(answer, given, p, keep.clone(), True), right, {
             "in training the survivors must be larger, so that the mean stays: divide by 1 - p, and outside of it return x as it is": x * keep,
             "divided by p: a share of 1 - p survives, so divide by 1 - p": x * keep / p,
             "multiplied by 1 - p: divide by it": x * keep * (1 - p),
@@ -943,6 +947,8 @@ def dropout(answer):
             "nothing was dropped: all entries divided by 1 - p": x / (1 - p),
             "only the survivors, without the zeros: the shape must stay": (x / (1 - p))[keep],
         }, "in training: 0 where keep is False, x / (1 - p) where it is True", what="the training answer")
+        if not torch.equal(given, x):
+            raise Wrong("the input itself was changed, by *= or x[...] =: write out = x * ..., which makes a new tensor")
         compare(call(answer, x.clone(), p, keep.clone(), False), x, {
             "dropped outside of training too: if not training, return x": right,
             "dropped outside of training, though not scaled: if not training, return x": x * keep,

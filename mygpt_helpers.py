@@ -195,11 +195,18 @@ class MultiHeadAttention(nn.Module):
         # heads lie side by side in C: give them an axis of their own first, then move it
         return [part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for part in (q, k, v)]
 
-    def forward(self, x):
-        """x (B, T, C) -> (B, T, C)."""
+    def forward(self, x, cache=None):
+        """x (B, T, C) -> (B, T, C). With a KVCache, x follows the tokens that the cache holds."""
         q, k, v = self.split(x)
+        past, mask = 0, None
+        if cache is not None:
+            past = cache.length
+            k, v = cache.append(k, v)  # (B, nh, T, hs) -> (B, nh, S, hs) with S = past + T
+            if past and x.size(1) > 1:  # is_causal would line up the first query with the first key
+                mask = torch.ones(x.size(1), k.size(2), dtype=torch.bool, device=x.device).tril(past)
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)  # (B, nh, T, hs)
+        # a single query after a past sees all of it: no mask at all
+        out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=past == 0)  # (B, nh, T, hs)
         out = out.transpose(1, 2).flatten(2)  # (B, T, nh, hs) -> (B, T, C)
         return F.dropout(self.proj(out), self.dropout, self.training)
 
@@ -209,6 +216,27 @@ class MultiHeadAttention(nn.Module):
         scores = q @ k.transpose(-2, -1) * q.size(-1) ** -0.5  # (B, nh, T, T)
         future = torch.ones(x.size(1), x.size(1), dtype=torch.bool, device=x.device).triu(1)
         return F.softmax(scores.masked_fill(future, float("-inf")), dim=-1)
+
+
+class KVCache:
+    """The keys and values of one attention layer, for the tokens it has read: computed once, then kept.
+
+    Memory for block_size tokens is taken at the start: 2 B block_size C numbers a layer. The cache is
+    exact as long as no token changes its position, that is up to block_size; then start again.
+    """
+
+    def __init__(self, config, batch_size, like):
+        """`like`: a tensor on the device and with the dtype that the keys will have."""
+        shape = (batch_size, config.n_head, config.block_size, config.head_size)
+        self.k, self.v = like.new_empty(shape), like.new_empty(shape)
+        self.length = 0  # tokens held
+
+    def append(self, k, v):
+        """k, v (B, nh, T, hs) of the next T tokens -> views of all that is held, (B, nh, length, hs)."""
+        start, self.length = self.length, self.length + k.size(2)
+        self.k[:, :, start : self.length] = k
+        self.v[:, :, start : self.length] = v
+        return self.k[:, :, : self.length], self.v[:, :, : self.length]
 
 
 class FeedForward(nn.Module):
@@ -236,9 +264,9 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
         self.mlp = FeedForward(config)
 
-    def forward(self, x):
-        """x (B, T, C) -> (B, T, C)."""
-        x = x + self.attn(self.ln_1(x))
+    def forward(self, x, cache=None):
+        """x (B, T, C) -> (B, T, C). `cache`: that of this block's attention."""
+        x = x + self.attn(self.ln_1(x), cache)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -268,26 +296,27 @@ class GPT(nn.Module):
         """How many numbers training can change."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def embed(self, idx):
-        """idx (B, T) -> what enters the first block (B, T, C). Checks idx."""
-        T, limit = idx.size(1), self.config.block_size
-        if T > limit:
-            raise ValueError(f"{T} tokens are more than block_size {limit}: crop to the last {limit}, idx[:, -{limit}:]")
+    def embed(self, idx, start=0):
+        """idx (B, T), at positions start, start + 1, ... -> what enters the first block (B, T, C). Checks idx."""
+        end, limit = start + idx.size(1), self.config.block_size
+        if end > limit:
+            raise ValueError(f"{end} tokens are more than block_size {limit}: crop to the last {limit}, idx[:, -{limit}:]")
         try:
             tokens = self.token_embedding(idx)  # (B, T, C)
         except IndexError:
             raise ValueError(_ids_message(idx, self.config.vocab_size)) from None
-        positions = self.position_embedding.weight[:T]  # (T, C), the same for every row of the batch
+        positions = self.position_embedding.weight[start:end]  # (T, C), the same for every row of the batch
         return F.dropout(tokens + positions, self.config.dropout, self.training)
 
-    def forward(self, idx, targets=None):
+    def forward(self, idx, targets=None, cache=None):
         """idx, targets: (B, T) ids. Returns logits (B, T, V) and the loss (None without targets).
 
-        Raises ValueError for T > block_size and, on a CPU, for ids outside the vocabulary.
+        `cache`, from `new_cache`, holds the tokens before idx, and then those of idx as well.
+        Raises ValueError for more than block_size tokens and, on a CPU, for ids outside the vocabulary.
         """
-        x = self.embed(idx)
-        for block in self.blocks:
-            x = block(x)
+        x = self.embed(idx, start=cache[0].length if cache else 0)
+        for block, layer in zip(self.blocks, cache or [None] * len(self.blocks)):
+            x = block(x, layer)
         logits = F.linear(self.ln_f(x), self.token_embedding.weight)  # tied: (B, T, C) @ (C, V)
         loss = None if targets is None else cross_entropy(logits, targets)
         return logits, loss
@@ -301,27 +330,64 @@ class GPT(nn.Module):
                 x = block(x)
         return torch.stack(maps)
 
-    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, generator=None, stride=None):
+    def new_cache(self, batch_size):
+        """An empty cache for `forward`: a list of one KVCache for each block."""
+        return [KVCache(self.config, batch_size, self.token_embedding.weight) for _ in self.blocks]
+
+    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, generator=None,
+                 use_cache=True, stride=None):
         """Continue idx (B, T) by max_new_tokens sampled tokens: (B, T + max_new_tokens).
 
         temperature 0 takes the likeliest token; top_k and top_p are explained at `sample`. The prompt
         may be longer than block_size: the model sees its end. Once the window is full it moves on by
-        `stride` tokens (1: always the last block_size tokens; default block_size // 2).
+        `stride` tokens (1: always the last block_size tokens; default block_size // 2). The cache makes
+        it fast and changes nothing else.
         Raises ValueError for an empty prompt, ids outside the vocabulary, or a bad setting.
         """
+        steps = self._steps(idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride)
+        with evaluation_mode(self):
+            return torch.cat([idx, *steps], dim=1)
+
+    def stream(self, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, generator=None,
+               use_cache=True, stride=None):
+        """The tokens that `generate` adds, one at a time as they are made: an iterator over (B, 1) ids.
+
+        Bad arguments are refused at once, before the first token is asked for. Between two tokens the
+        model is in its own mode again, and gradients are on if they were: nothing is left to tidy up
+        when the caller stops early.
+        """
+        steps = self._steps(idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride)
+
+        def one_by_one():
+            for _ in range(max_new_tokens):
+                with evaluation_mode(self):
+                    next_id = next(steps)
+                yield next_id  # outside of evaluation_mode
+
+        return one_by_one()
+
+    def _steps(self, idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride):
+        """Check everything, then return an iterator over the new ids, to be run in evaluation_mode."""
         limit = self.config.block_size
         stride = max(1, limit // 2) if stride is None else stride
         _check_generation(idx, self.config.vocab_size, max_new_tokens, stride, limit)
         check_sampling(temperature, top_k, top_p)
-        start = max(0, idx.size(1) - limit)
-        with evaluation_mode(self):
+
+        def steps():  # a function with a yield runs nothing before its first next(): the checks stand outside
+            window = unread = idx[:, -limit:]  # what the model may see, and what the cache does not hold yet
+            cache = self.new_cache(len(idx)) if use_cache else []
             for _ in range(max_new_tokens):
-                logits, _ = self(idx[:, start:])
+                logits, _ = self(unread, cache=cache)
                 next_id = sample(logits[:, -1], temperature, top_k, top_p, generator)  # (B, 1)
-                idx = torch.cat([idx, next_id], dim=1)
-                if idx.size(1) - start > limit:
-                    start += stride
-        return idx
+                yield next_id
+                window = torch.cat([window, next_id], dim=1)
+                unread = next_id if use_cache else window
+                if window.size(1) > limit:  # every token changes its position: what was computed is void
+                    window = unread = window[:, stride:]
+                    for layer in cache:
+                        layer.length = 0
+
+        return steps()
 
 
 def _ids_message(idx, vocab_size):
@@ -382,14 +448,15 @@ def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
 @contextmanager
 def evaluation_mode(model):
     """Inside: dropout off, no gradients. After: every submodule's own previous mode again."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         with torch.no_grad():
             yield model
     finally:
-        for module, training in before:
-            module.training = training
+        for module in training:
+            module.training = True
 
 
 def evaluate(model, data, block_size=None, reduction="mean"):

@@ -9,6 +9,7 @@ from IPython.utils.capture import capture_output
 
 import mygpt_ladder as ladder
 import mygpt_plots as plots
+from mygpt_helpers import GPT, CharTokenizer, GPTConfig
 from mygpt_train import History
 
 matplotlib.use("agg")
@@ -84,6 +85,66 @@ def test_the_symbol_table_shows_the_real_values(displayed):
     plots.symbol_table(V=(65, "characters"), N=(1115394, "all"))
     table = displayed[0][0].data
     assert "| $V$ | characters | 65 |" in table and "1,115,394" in table
+
+
+# ----------------------------------------------------------------------------- the panel that writes
+
+
+@pytest.fixture
+def panel(displayed):
+    """A panel over a small untrained model: its widgets by name, what it showed, the model and the tokenizer."""
+    torch.manual_seed(0)
+    tokenizer = CharTokenizer("\n abcde")
+    model = GPT(GPTConfig(tokenizer.vocab_size, 8, 1, 2, 12, dropout=0.0))
+    plots.writing_panel(model, tokenizer, prompt="abc", temperature=1.5, length=20, seed=3)
+    controls = displayed[0][0]
+    return {widget.description.split(" (")[0]: widget for widget in controls.children}, displayed, model, tokenizer
+
+
+def expected(model, tokenizer, prompt, n, seed, **settings):
+    idx = torch.tensor([tokenizer.encode(prompt)])
+    return tokenizer.decode(model.generate(idx, n, **settings, generator=torch.Generator().manual_seed(seed))[0])
+
+
+def test_the_panel_writes_once_by_itself(panel):
+    widgets, displayed, model, tokenizer = panel
+    assert set(widgets) == {"prompt", "temperature", "top-k", "top-p", "length", "seed", "Write"}  # each has its label
+    assert "while the notebook runs" in repr(displayed[0][0])  # what a page without widgets shows
+    assert displayed[-1][0] == {"text/plain": expected(model, tokenizer, "abc", 20, 3, temperature=1.5)}
+
+
+def test_the_panel_follows_its_controls(panel):
+    widgets, displayed, model, tokenizer = panel
+    for changes in (dict(top_k=2), dict(top_p=0.4), dict(temperature=0), dict(seed=4), dict(length=7), dict(prompt="e\n")):
+        for name, value in changes.items():
+            widgets[name.replace("_", "-")].value = value
+        widgets["Write"].click()
+        now = {name: widget.value for name, widget in widgets.items() if name != "Write"}
+        right = expected(model, tokenizer, now["prompt"], now["length"], now["seed"], temperature=now["temperature"],
+                         top_k=now["top-k"], top_p=now["top-p"])
+        assert displayed[-1][::2] == ({"text/plain": right}, "update")
+
+
+def test_the_panel_streams(panel, monkeypatch):
+    widgets, displayed, model, tokenizer = panel
+    ticks = iter(range(1000))
+    monkeypatch.setattr(plots.time, "perf_counter", lambda: next(ticks))  # a second between any two looks
+    before = len(displayed)
+    widgets["Write"].click()
+    texts = [value["text/plain"] for value, _, _ in displayed[before:]]
+    assert [len(text) for text in texts] == [*range(4, 24), 23] and all(b.startswith(a) for a, b in zip(texts, texts[1:]))
+
+
+@pytest.mark.parametrize("prompt, words", [("abz", "'z' (position 2)"), ("", "the prompt is empty")])
+def test_the_panel_says_what_cannot_be_written(panel, prompt, words):
+    widgets, displayed, *_ = panel
+    widgets["prompt"].value = prompt
+    widgets["Write"].click()
+    said = displayed[-1][0]["text/plain"]
+    assert said.startswith("Nothing was written: ") and words in said
+    widgets["prompt"].value = "ab"
+    widgets["Write"].click()
+    assert displayed[-1][0]["text/plain"].startswith("ab")  # and it goes on
 
 
 # ----------------------------------------------------------------------------- ladder

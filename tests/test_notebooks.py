@@ -12,6 +12,8 @@ import math
 import re
 import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -350,6 +352,22 @@ def module_names(nb):
                 yield aliases[node.value.id], node.attr
 
 
+GUARD = """\
+from importlib.util import find_spec
+
+assert find_spec("mygpt_text"), (
+    "The course's modules (mygpt_*.py) are not here: open this notebook with `make lab`, or choose the "
+    "kernel in the course's .venv, or, in Colab, take the one-file edition that `make colab` writes."
+)
+
+"""
+
+
+def problems_guard(nb):
+    found = code_cells(nb)[0].source.startswith(GUARD)
+    return [] if found else ["the first code cell does not begin with the lines of GUARD, in this file"]
+
+
 def problems_imports(nb):
     return [
         f"{module} has no {name}"
@@ -559,6 +577,15 @@ def test_notebook(path, rule):
     assert not problems, "\n".join([path.name, *problems])
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_without_the_courses_modules_a_notebook_says_in_one_sentence_what_to_do(path, tmp_path):
+    first = code_cells(nbformat.read(path, as_version=4))[0].source
+    command = [sys.executable, "-I", "-S", "-c", first]  # -S: nothing that is installed is seen
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    sentence = "".join(re.findall(r'^    "(.*)"$', GUARD, re.M))
+    assert done.stderr.splitlines()[-1] == f"AssertionError: {sentence}"
+
+
 def test_the_course_is_there_and_numbered():
     numbers = [re.match(r"(\d\d)_\w+$", path.stem)[1] for path in NOTEBOOKS]
     assert numbers == [f"{n:02}" for n in range(1, len(numbers) + 1)] and numbers
@@ -599,7 +626,7 @@ def good_notebook():
     cells = []
     text("# 01 · Title\n**You will be able to** a\n\n**Time** 1 min **You need** b", "opening")
     code(
-        "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\n"
+        f"{GUARD}import torch\nfrom torch import nn\nfrom torch.nn import functional as F\n"
         "import mygpt_checks as check, mygpt_ladder as ladder, mygpt_plots as plots\n"
         "from mygpt_train import train",
         "imports",
@@ -786,6 +813,7 @@ MISTAKES = [  # (rule, how to break the good notebook, what the rule must say)
     (problems_length, sub("read", "small", "word " * 3300), "words"),
     (problems_length, lambda nb, cells: [c.update(source="a\n" * 7) for c in code_cells(nb)], "median"),
     (problems_length, sub("filler", "2", '"' + "x" * 110 + '"'), "characters in a line"),
+    (problems_guard, sub("imports", "are not here: open", "are missing: open"), "GUARD"),
     (problems_imports, sub("imports", "import train", "import train, trian"), "mygpt_train has no trian"),
     (problems_imports, sub("symbols", "symbol_table", "symbols_table"), "mygpt_plots has no symbols_table"),
     (problems_imports, sub("student 1", "check.mean_loss", "check.meanloss"), "mygpt_checks has no meanloss"),

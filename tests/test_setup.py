@@ -134,11 +134,13 @@ STUBS = {
     "requirements-dev.txt": "-r requirements.txt\n",
     "mygpt_text.py": "print('the text is there')\n",
     "bench.py": "print('bench ran')\n",
+    "tools/browser.py": "print('a browser is there')\n",
     "jupyterlab.py": "import sys; print('jupyterlab', *sys.argv[1:])\n",
     "pytest.py": "import os, sys\n"
                  "print(sys.argv[1:], os.environ['MYGPT_SPEED'], os.environ['MYGPT_RUNS'])\n"
                  "sys.exit(3)\n",
     "tests/test_x.py": "",
+    "tests_slow/test_y.py": "",
     "notebooks/01_first.ipynb": "{}",
     "notebooks/02_second.ipynb": "{}",
 }
@@ -291,6 +293,20 @@ def test_make_test_runs_everything_small_and_away_from_the_learners_runs(copy):
 
 
 @needs_make
+def test_make_test_all_runs_the_slow_tests_too_with_what_they_need(copy):
+    (copy / "requirements-book.txt").write_text("-r requirements-dev.txt\n", encoding="utf-8")
+    status, said, called_pip = make(copy, "test-all")
+    first, second = (line for line in said.splitlines() if line.startswith("['"))
+    assert status != 0 and "'tests', 'notebooks'] smoke /" in first and second.startswith("['tests_slow'] smoke /")
+    assert called_pip and len(stamps(copy)) == 3  # the book's stamp leaves the others valid
+    assert not make(copy, "test-all")[2] and not make(copy, "lab")[2]
+    (copy / "requirements-dev.txt").write_text("-r requirements.txt\n# new\n", encoding="utf-8")
+    assert make(copy, "lab")[2] is False and make(copy, "bench")[2]
+    assert stamps(copy) == [".installed-requirements-dev.txt", ".installed-requirements.txt"]
+    (copy / "requirements-book.txt").unlink()
+
+
+@needs_make
 def test_clean_keeps_what_is_the_learners(copy, tmp_path):
     course = tmp_path / "course"
     shutil.copytree(copy, course, ignore=shutil.ignore_patterns(".venv"))
@@ -307,7 +323,7 @@ def test_clean_keeps_what_is_the_learners(copy, tmp_path):
 def test_make_alone_lists_every_target():
     listed = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True).stdout
     phony = re.search(r"^\.PHONY: (.+)$", read("Makefile"), re.MULTILINE)[1].split()
-    assert set(re.findall(r"^make (\w+)", listed, re.MULTILINE)) == set(phony) - {"help"}
+    assert set(re.findall(r"^make ([\w-]+)", listed, re.MULTILINE)) == set(phony) - {"help"}
 
 
 # ----------------------------------------------------------------------------- JupyterLab itself
@@ -365,13 +381,16 @@ def test_jupyterlab_answers_on_the_next_port_when_its_own_is_taken(tmp_path):
 # ----------------------------------------------------------------------------- pins, conda, README
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", [
+    "requirements.txt", "requirements-dev.txt", "requirements-colab.txt", "requirements-browser.txt",
+])
 def test_every_requirement_is_pinned_and_says_what_for(name):
     lines = [line for line in read(name).splitlines() if line and not line.startswith("#")]
     for line in lines:
-        if line != "-r requirements.txt":
+        if not line.startswith("-r requirements"):
             assert re.fullmatch(r"([\w-]+==\d+(\.\d+)+|-e \.) +# .{10,}", line), line
-    assert lines[0 if "dev" in name else -1].startswith("-r " if "dev" in name else "-e .")
+    if name != "requirements-colab.txt":  # Colab's packages stand alone
+        assert lines[-1].startswith("-e .") if name == "requirements.txt" else lines[0].startswith("-r ")
 
 
 def test_torch_is_pinned_exactly_so():
@@ -398,15 +417,16 @@ def test_the_pins_agree_with_each_other_and_with_what_is_installed():
 
 def test_readme_says_what_each_dependency_is_for():
     listed = set(re.findall(r"^\* `([\w-]+)`", read("README.md"), re.MULTILINE))
-    assert set(pins("requirements.txt")) | set(pins("requirements-dev.txt")) <= listed
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-browser.txt"):
+        assert set(pins(name)) <= listed
 
 
 # ----------------------------------------------------------------------------- what a maintainer expects
 
 
-def test_ci_runs_make_test_and_nothing_else():
+def test_ci_runs_the_two_commands_that_test_and_nothing_else():
     lines = [line for line in read(".ci/run").splitlines() if line and not line.startswith("#")]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test", "make test-browser"]
     assert os.name == "nt" or os.access(ROOT / ".ci" / "run", os.X_OK)
 
 

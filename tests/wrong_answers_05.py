@@ -35,6 +35,18 @@ def ready_made(x, weight, bias, eps):
     return norm(x)
 
 
+def truth_of_bias(x, weight, bias, eps):
+    out = norm()(x, weight, None, eps)
+    return out + bias if bias else out
+
+
+def in_place_dropout(x, p, keep, training):
+    if training:
+        x[~keep] = 0
+        x /= 1 - p
+    return x
+
+
 def feed_forward_first(x, ln_1, attn, ln_2, mlp):
     x = x + mlp(ln_1(x))
     return x + attn(ln_2(x))
@@ -95,6 +107,8 @@ CASES = [
     ("layer_norm", in_place_norm, "makes a new tensor"),
     ("layer_norm", ready_made, "do without nn.LayerNorm"),
     ("layer_norm", lambda x, w, b, eps: torch.nn.functional.layer_norm(x, x.shape[-1:], w, b, eps), "do without nn.LayerNorm"),
+    ("layer_norm", lambda x, w, b, eps: torch.layer_norm(x, x.shape[-1:], w, b, eps), "do without nn.LayerNorm"),
+    ("layer_norm", truth_of_bias, "bias is not None"),
     ("layer_norm", norm(square_root=False), "divide by its root"),
     ("layer_norm", norm(weighted=False), "weight"),
     ("layer_norm", norm(biased=False), "bias is left out"),
@@ -125,6 +139,7 @@ CASES = [
     ("dropout", lambda x, p, keep, training: x * keep / (1 - p), "outside of training too"),
     ("dropout", lambda x, p, keep, training: x * keep / (1 - p) if training else x * (1 - p), "already made larger"),
     ("dropout", lambda x, p, keep, training: x if training else x * keep / (1 - p), "swapped"),
+    ("dropout", in_place_dropout, "makes a new tensor"),
     ("dropout", lambda x, p, keep, training: x[keep] / (1 - p) if training else x, "shape must stay"),
     ("count_parameters", count(head=1), "tied"),
     ("count_parameters", count(positions=0), "position embedding"),

@@ -1,4 +1,4 @@
-"""The slow tests find the course's modules and tools here; what fails in the browser leaves its traces."""
+"""The slow tests find the course's modules, its tools and the helpers of the fast tests."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "tests")]
 pytest.register_assert_rewrite("lab")
 
 

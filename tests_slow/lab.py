@@ -18,8 +18,7 @@ from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[1]
 IDLE = "Python 3 (ipykernel) | Idle"  # in the status bar
-START_LIMIT = 60_000  # ms
-RUN_LIMIT = 180_000  # ms; only a broken notebook takes so long at smoke speed
+LIMIT = 300_000  # ms for any one thing, on however busy a machine
 # Every cell is in the page, not only those near the view: so a test can look at all of them.
 SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
 
@@ -68,12 +67,12 @@ def running_lab(folder, log):
             yield Lab(address(server, folder / "jupyter_runtime_dir", log), token, course)
         finally:
             server.terminate()  # and with it the kernels
-            server.wait(30)
+            server.wait(60)
 
 
 def address(server, runtime, log):
     """The address that the server wrote down when it was ready."""
-    for _ in range(600):
+    for _ in range(3000):
         for path in runtime.glob("jpserver-*.json"):
             try:
                 return json.loads(path.read_text(encoding="utf-8"))["url"]
@@ -130,7 +129,7 @@ def start_all(page):
 
 def finish(page):
     """Wait until no cell waits or runs. Fails on a traceback, a warning, or a cell left out."""
-    page.wait_for_function(ENDED, timeout=RUN_LIMIT)
+    page.wait_for_function(ENDED, timeout=LIMIT)
     assert page.locator(TROUBLE).all_text_contents() == []
     prompts = page.locator(f"{CELL} .jp-InputPrompt").all_text_contents()  # of a folded cell: ""
     assert prompts == [prompt and f"[{number}]:" for number, prompt in enumerate(prompts, 1)]
@@ -142,4 +141,4 @@ def run_all(page):
 
 
 def wait_until_idle(page):
-    expect(page.get_by_text(IDLE)).to_be_visible(timeout=START_LIMIT)
+    expect(page.get_by_text(IDLE)).to_be_visible(timeout=LIMIT)

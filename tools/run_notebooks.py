@@ -73,6 +73,10 @@ def run(path):
     return tidy(notebook)
 
 
+def save_notebook(path, notebook):
+    write_whole(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+
+
 def tidy(notebook):
     """Take out what would differ from machine to machine or from run to run."""
     notebook.metadata["language_info"] = nbformat.from_dict(LANGUAGE)
@@ -121,7 +125,7 @@ def main(numbers):
                 notebook = run(path)
             except CellExecutionError as error:
                 return f"failed, not saved\n\n{error}"
-            write_whole(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+            save_notebook(path, notebook)
             keep_pictures(notebook, path)
             print(f"{time.perf_counter() - began:.1f} s at {speed} speed", flush=True)
         if speed == "laptop":

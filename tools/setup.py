@@ -88,9 +88,9 @@ def stamp(requirements):
 
 
 def included(requirements):
-    """This requirements file and all that it includes by -r."""
+    """This requirements file and those that it includes."""
     lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
-    names = [line.split()[1] for line in lines if line.startswith("-r ")]
+    names = [line.split()[1] for line in lines if line.startswith("-r requirements")]
     return [requirements, *(file for name in names for file in included(name))]
 
 

@@ -1,0 +1,156 @@
+"""The band of the reference runs, and the one sentence about a run: each verdict where it belongs, and only there."""
+
+import json
+import math
+import re
+import statistics
+
+import pytest
+
+import mygpt_train
+from mygpt_train import History, band, judge, load_reference
+
+STEPS = [0, 100, 200, 300, 400]
+LOSSES = [  # of five seeds, at the steps above
+    [4.20, 2.50, 2.10, 1.90, 1.80],
+    [4.18, 2.52, 2.11, 1.91, 1.82],
+    [4.22, 2.48, 2.09, 1.92, 1.81],
+    [4.19, 2.51, 2.12, 1.88, 1.79],
+    [4.21, 2.49, 2.08, 1.89, 1.78],
+]
+REFERENCE = {"preset": "laptop", "runs": [{"seed": i, "steps": STEPS, "val_loss": v} for i, v in enumerate(LOSSES)]}
+TRAIN = [4.2, 2.6, 2.0, 1.8, 1.6]
+
+
+def curve(val_loss, train_loss=TRAIN, steps=STEPS):
+    n = len(val_loss)
+    return History(steps=steps[:n], train_loss=train_loss[:n], val_loss=val_loss, seconds=list(range(n)))
+
+
+def judged(val_loss, *more):
+    return judge(curve(val_loss, *more), REFERENCE)
+
+
+# ----------------------------------------------------------------------------- the band
+
+
+def test_the_band_is_a_prediction_interval():
+    low, high = band(REFERENCE, 400)
+    values = [run[-1] for run in LOSSES]
+    reach = 2.776445 * statistics.stdev(values) * math.sqrt(1 + 1 / 5)  # Student's t, 4 degrees of freedom, 97.5 %
+    assert (low, high) == pytest.approx((1.80 - reach, 1.80 + reach), abs=2e-4)
+    assert (low, high) == pytest.approx((1.7519, 1.8481), abs=2e-4)  # by hand: s = 0.015811, reach = 0.0481
+
+
+@pytest.mark.parametrize("n, t", [(2, 12.7062), (3, 4.3027), (4, 3.1824), (6, 2.5706), (7, 2.4469), (8, 2.3646),
+                                  (9, 2.3060), (10, 2.2622), (30, 2.2622)])
+def test_the_band_of_other_numbers_of_runs(n, t):
+    runs = [{"steps": [0, 10], "val_loss": [4.2, 2.0 + 0.01 * i]} for i in range(n)]
+    values = [run["val_loss"][1] for run in runs]
+    reach = t * statistics.stdev(values) * math.sqrt(1 + 1 / n)  # beyond 10 the t of 10: a little too wide
+    low, high = band({"runs": runs}, 10)
+    assert (high - low) / 2 == pytest.approx(reach, rel=5e-3)
+
+
+def test_the_band_between_evaluations_is_on_the_straight_line_and_after_the_last_stays():
+    values = [(run[1] + 3 * run[2]) / 4 for run in LOSSES]  # at step 175: three quarters of the way
+    reach = 2.776445 * statistics.stdev(values) * math.sqrt(1 + 1 / 5)
+    mean = statistics.mean(values)
+    assert band(REFERENCE, 175) == pytest.approx((mean - reach, mean + reach), abs=2e-4)
+    assert band(REFERENCE, 9999) == band(REFERENCE, 400)
+    assert band(REFERENCE, 0) == pytest.approx((4.1519, 4.2481), abs=2e-4)
+
+
+def test_runs_of_the_reference_may_have_other_steps():
+    other = {"steps": [0, 200, 400], "val_loss": [4.2, 2.1, 1.8]}
+    low, high = band({"runs": REFERENCE["runs"] + [other]}, 400)
+    assert low < 1.8 < high
+
+
+# ----------------------------------------------------------------------------- verdicts
+
+VERDICTS = ["too early", "diverged", "diverging", "overfitting", "stuck", "learning, but behind", "better than", "healthy"]
+
+
+@pytest.mark.parametrize("verdict, words, losses", [
+    ("healthy", r"inside the band \(at step 400, validation 1\.810; the band of 5 runs: 1\.752 to 1\.848\)",
+     [[4.2, 2.5, 2.1, 1.9, 1.81]]),
+    ("healthy", "at step 200", [[4.2, 2.5, 2.1]]),  # stopped early: compared where it is
+    ("healthy", "inside", [[4.2, 2.5, 2.1, 1.79, 1.81]]),  # a rise no larger than evaluations differ by
+    ("healthy", "inside", [[4.2, 2.5, 2.1, 1.9, 1.81], [4.2, 2.5, 2.0, 1.75, 1.84]]),  # the noise of a mean of batches
+    ("overfitting", r"turned up at step 200 \(2\.000, now 2\.200\).*fell to 1\.60; keep the checkpoint of step 200",
+     [[4.2, 2.4, 2.0, 2.1, 2.2]]),
+    ("overfitting", "turned up at step 300", [[4.2, 2.5, 2.1, 1.76, 1.80]]),  # though it ends inside the band
+    ("diverged", "no number at step 200; lower the learning rate", [[4.2, 2.5, math.nan, math.nan]]),
+    ("diverged", "no number at step 300", [[4.2, 2.5, 2.1, 1.9], [4.2, 2.5, 2.1, math.inf]]),
+    ("diverged", "no number at step 100", [[4.2, math.nan, 2.1, 1.9, 1.8]]),
+    ("diverging", r"rose from 2\.40 to 3\.10; lower the learning rate", [[4.2, 2.5, 2.6, 3.0], [4.2, 2.4, 2.6, 3.1]]),
+    ("diverging", r"rose from 4\.20 to 7\.00", [[4.2, 6.8], [4.2, 7.0]]),
+    ("stuck", r"at step 400 the loss is 4\.17, where the reference runs have 1\.80; overfit one batch",
+     [[4.2, 4.18, 4.17, 4.17, 4.17], [4.2, 4.18, 4.17, 4.17, 4.17]]),
+    ("stuck", "where the reference runs have", [[4.2, 3.33, 3.32, 3.31, 3.31], [4.2, 3.4, 3.33, 3.31, 3.31]]),
+    ("learning, but behind", "validation 2.200.*1.752 to 1.848.*other settings", [[4.2, 2.9, 2.5, 2.3, 2.2]]),
+    ("better than", "validation 1.500.*a leak of the validation text", [[4.2, 2.4, 1.9, 1.6, 1.5]]),
+    ("too early", "only once", [[4.2]]),
+    ("too early", "", [[]]),
+])
+def test_each_curve_gets_its_verdict_in_one_sentence(verdict, words, losses):
+    sentence = judged(*losses)
+    assert [name for name in VERDICTS if sentence.startswith(name)] == [verdict], sentence
+    assert re.search(words, sentence), sentence
+    assert "\n" not in sentence and len(sentence) < 220
+
+
+def test_every_run_of_the_reference_is_healthy_in_its_own_band():
+    for val_loss in LOSSES:
+        assert judged(val_loss).startswith("healthy")
+
+
+def test_the_curves_that_ship_do_not_look_ill():
+    files = [path for path in (mygpt_train.DATA / "reference").glob("*.json") if path.stem != "ladder"]
+    for path in files:
+        reference = load_reference(path.stem)
+        assert len(reference["runs"]) >= 5
+        for run in reference["runs"]:
+            fields = {name: run[name] for name in ("steps", "train_loss", "val_loss")}
+            sentence = judge(History(**fields), reference)
+            # one run in twenty lies outside of the band
+            fine = sentence.startswith(("healthy", "learning, but behind", "better than"))
+            assert fine, (path.name, run.get("seed"), sentence)
+
+
+# ----------------------------------------------------------------------------- the files
+
+
+def test_load_reference_reads_and_lists_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(mygpt_train, "DATA", tmp_path)
+    with pytest.raises(ValueError, match="'laptop'.*there are none"):
+        load_reference("laptop")
+    (tmp_path / "reference").mkdir()
+    for name in ("laptop", "ladder"):
+        (tmp_path / "reference" / f"{name}.json").write_text(json.dumps(REFERENCE), encoding="utf-8")
+    assert load_reference("laptop") == REFERENCE == load_reference()
+    with pytest.raises(ValueError, match="'gpu'.*there are laptop$"):
+        load_reference("gpu")
+
+
+def test_a_history_comes_back_from_its_file(tmp_path):
+    history = curve([4.2, math.nan, 2.1])
+    history.save(tmp_path / "h.json")
+    again = History.load(tmp_path / "h.json")
+    assert again.steps == history.steps and again.train_loss == history.train_loss and again.seconds == history.seconds
+    assert again.val_loss[::2] == [4.2, 2.1] and math.isnan(again.val_loss[1])
+    assert (tmp_path / "h.json").read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.parametrize("losses, best", [
+    ([4.0, 3.0, 3.5], 1), ([4.0, 3.0, 3.0], 1), ([math.nan, 3.0, 2.0], 2), ([4.0, math.nan, math.nan], 0),
+    ([math.nan, math.nan], 0), ([math.inf, math.nan, 5.0], 2), ([math.nan, math.inf], 1),
+])
+def test_the_best_is_the_first_lowest_and_never_no_number(losses, best):
+    assert curve(losses).best == best
+
+
+def test_patience_counts_the_evaluations_since_the_best():
+    history = curve([4.0, 3.0, 3.5, 3.2])
+    assert [history.has_stalled(patience) for patience in (1, 2, 3, None)] == [True, True, False, False]

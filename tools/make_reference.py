@@ -1,0 +1,107 @@
+"""The reference curves of a preset, and the trained model that ships with the course.
+
+    python tools/make_reference.py             the preset "laptop", seeds 1 to 5
+    python tools/make_reference.py gpu 1 2 3   another preset, these seeds
+
+Each run has its folder in runs/reference/ and goes on where it was stopped. Their curves become
+data/reference/<preset>.json; the best weights of the best run become data/<preset>.safetensors, in
+float16 where that changes the loss by less than 0.0001, with what they are in data/<preset>.json.
+"""
+
+import hashlib
+import json
+import statistics
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+import mygpt_train  # noqa: E402
+from mygpt_helpers import evaluate, mean_and_error, split  # noqa: E402
+from mygpt_ladder import PROMPT, runs_folder  # noqa: E402
+from mygpt_text import load_text, write_whole  # noqa: E402
+from mygpt_train import DATA, History, best_device, load_checkpoint, load_model, resolve_precision  # noqa: E402
+
+
+def run_seed(preset, seed):
+    """Train one seed, or finish it. Returns its folder."""
+    out = runs_folder() / "reference" / preset / f"seed-{seed}"
+    steps = mygpt_train.PRESETS[preset][1].steps
+    if not (out / "history.json").exists() or History.load(out / "history.json").steps[-1] < steps:
+        resume = ["--resume"] if (out / "last.pt").exists() else []
+        mygpt_train.main(["train", "--preset", preset, "--seed", str(seed), "--out", str(out), *resume])
+    return out
+
+
+def write_curves(preset, folders):
+    model_config, config = mygpt_train.PRESETS[preset]
+    runs = [{"seed": seed, **asdict(History.load(out / "history.json"))} for seed, out in folders.items()]
+    curves = {
+        "preset": preset,
+        "device": device_name(),
+        "precision": resolve_precision(config.precision, best_device()),
+        "model_config": asdict(model_config),
+        "train_config": asdict(config),
+        "runs": runs,
+    }
+    write_whole(DATA / "reference" / f"{preset}.json", json.dumps(curves, indent=1) + "\n")
+    best = [min(run["val_loss"]) for run in runs]
+    minutes = statistics.mean(run["seconds"][-1] for run in runs) / 60
+    spread = statistics.stdev(best) if len(best) > 1 else 0.0
+    print(f"{preset}: best validation loss {statistics.mean(best):.4f}, standard deviation {spread:.4f} "
+          f"over {len(best)} seeds ({', '.join(f'{loss:.4f}' for loss in best)}); {minutes:.1f} min a run")
+
+
+def ship(preset, out):
+    """Write data/<preset>.safetensors and its card, from the run in `out`."""
+    saved = load_checkpoint(out / "best.pt")
+    model, tokenizer = load_model(out / "best.pt")
+    _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
+    full_loss = evaluate(model, val_data)
+    model.half().float()
+    half_loss, error = mean_and_error(*evaluate(model, val_data, reduction="none"))
+    exact_enough = abs(half_loss - full_loss) < 1e-4
+    print(f"float32 {full_loss:.6f}, float16 {half_loss:.6f}: {'float16' if exact_enough else 'float32'} ships")
+    weights = {name: value.half() if exact_enough else value for name, value in saved["model"].items()}
+    content = safetensors.torch.save(weights)
+    prompt = torch.tensor([tokenizer.encode(PROMPT)])
+    sample = model.generate(prompt, 500, generator=torch.Generator().manual_seed(1337))[0]
+    card = {
+        "about": f"The course's GPT after the preset {preset!r}: python mygpt_train.py train --preset {preset}",
+        "data": "the first nine tenths of TinyShakespeare; the loss is on the last tenth",
+        "limits": "Writes strings that look like Shakespeare's plays and mean little; knows nothing else.",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "val_loss": half_loss if exact_enough else full_loss,
+        "val_loss_error": error,
+        "device": device_name(),
+        **{name: saved[name] for name in ("step", "model_config", "chars", "train_config", "history")},
+        "sample": tokenizer.decode(sample),
+    }
+    write_whole(DATA / f"{preset}.safetensors", content)
+    write_whole(DATA / f"{preset}.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    print(f"data/{preset}.safetensors: {len(content):,} bytes, validation {card['val_loss']:.4f} ± {error:.4f}")
+
+
+def device_name():
+    device = best_device()
+    return torch.cuda.get_device_name() if device.type == "cuda" else f"{device}, {torch.get_num_threads()} threads"
+
+
+def main(preset="laptop", *seeds):
+    if preset not in mygpt_train.PRESETS:
+        sys.exit(f"{preset!r} is no preset: choose from {', '.join(mygpt_train.PRESETS)}")
+    folders = {seed: run_seed(preset, seed) for seed in map(int, seeds or (1, 2, 3, 4, 5))}
+    unfinished = [seed for seed, out in folders.items()
+                  if History.load(out / "history.json").steps[-1] < mygpt_train.PRESETS[preset][1].steps]
+    if unfinished:
+        sys.exit(f"seeds {unfinished} are not finished: run this again")
+    write_curves(preset, folders)
+    ship(preset, min(folders.values(), key=lambda out: min(History.load(out / "history.json").val_loss)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
