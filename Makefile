@@ -11,6 +11,7 @@ help:
 	@echo "make lab          set up, and open JupyterLab on the course (NB=03: on notebook 03)"
 	@echo "make test         set up, and run every test and, at small size, every notebook"
 	@echo "make test-all     the same, and what takes longer: notebooks for Colab and for students run alone"
+	@echo "make test-browser set up, and try notebooks, book and slides in a real browser"
 	@echo "make reset NB=01  set a notebook back (EX=2: only its exercise 2); yours is kept in my-work/"
 	@echo "make update       take the newest version; what it replaces of yours is kept in my-work/"
 	@echo "make notebooks    run the notebooks in full and save them (NB=03: only that one)"
@@ -31,6 +32,9 @@ test:
 
 test-all:
 	$(WITH_PYTHON) tools/setup.py test-all
+
+test-browser:
+	$(WITH_PYTHON) tools/setup.py test-browser
 
 notebooks:
 	$(WITH_PYTHON) tools/setup.py run tools/run_notebooks.py $(NB)
@@ -67,4 +71,4 @@ clean:
 	find . -path ./.git -prune -o -name __pycache__ -exec rm -rf {} +
 	@echo "Kept: runs/, my-work/, notebooks/ and the texts in data/."
 
-.PHONY: help lab test test-all notebooks html colab student book slides reference bench update reset clean
+.PHONY: help lab test test-all test-browser notebooks html colab student book slides reference bench update reset clean

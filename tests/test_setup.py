@@ -134,6 +134,7 @@ STUBS = {
     "requirements-dev.txt": "-r requirements.txt\n",
     "mygpt_text.py": "print('the text is there')\n",
     "bench.py": "print('bench ran')\n",
+    "tools/browser.py": "print('a browser is there')\n",
     "jupyterlab.py": "import sys; print('jupyterlab', *sys.argv[1:])\n",
     "pytest.py": "import os, sys\n"
                  "print(sys.argv[1:], os.environ['MYGPT_SPEED'], os.environ['MYGPT_RUNS'])\n"
@@ -380,14 +381,16 @@ def test_jupyterlab_answers_on_the_next_port_when_its_own_is_taken(tmp_path):
 # ----------------------------------------------------------------------------- pins, conda, README
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-colab.txt"])
+@pytest.mark.parametrize("name", [
+    "requirements.txt", "requirements-dev.txt", "requirements-colab.txt", "requirements-browser.txt",
+])
 def test_every_requirement_is_pinned_and_says_what_for(name):
     lines = [line for line in read(name).splitlines() if line and not line.startswith("#")]
     for line in lines:
-        if line != "-r requirements.txt":
+        if not line.startswith("-r requirements"):
             assert re.fullmatch(r"([\w-]+==\d+(\.\d+)+|-e \.) +# .{10,}", line), line
     if name != "requirements-colab.txt":  # Colab's packages stand alone
-        assert lines[0 if "dev" in name else -1].startswith("-r " if "dev" in name else "-e .")
+        assert lines[-1].startswith("-e .") if name == "requirements.txt" else lines[0].startswith("-r ")
 
 
 def test_torch_is_pinned_exactly_so():
@@ -414,15 +417,16 @@ def test_the_pins_agree_with_each_other_and_with_what_is_installed():
 
 def test_readme_says_what_each_dependency_is_for():
     listed = set(re.findall(r"^\* `([\w-]+)`", read("README.md"), re.MULTILINE))
-    assert set(pins("requirements.txt")) | set(pins("requirements-dev.txt")) <= listed
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-browser.txt"):
+        assert set(pins(name)) <= listed
 
 
 # ----------------------------------------------------------------------------- what a maintainer expects
 
 
-def test_ci_runs_make_test_and_nothing_else():
+def test_ci_runs_the_two_commands_that_test_and_nothing_else():
     lines = [line for line in read(".ci/run").splitlines() if line and not line.startswith("#")]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test", "make test-browser"]
     assert os.name == "nt" or os.access(ROOT / ".ci" / "run", os.X_OK)
 
 

@@ -3,6 +3,7 @@
     python tools/setup.py lab [03]           JupyterLab on a notebook (01 if none is named)
     python tools/setup.py test               pytest over tests/ and notebooks/, at smoke speed
     python tools/setup.py test-all           the same, then pytest over tests_slow/
+    python tools/setup.py test-browser       only the slow tests that drive a browser
     python tools/setup.py run SCRIPT [...]   a script of the project, with all packages there
     python tools/setup.py book SCRIPT [...]  the same, with what the book and the slides need besides
 
@@ -10,6 +11,7 @@ Needs nothing but a Python of 3.11 or later. A stamp in .venv says for which fil
 installed: while it fits, pip is not called.
 """
 import hashlib
+import json
 import os
 import platform
 import shlex
@@ -25,7 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 RUNTIME, DEV = "requirements.txt", "requirements-dev.txt"  # the second includes the first
-SLOW = ("requirements-book.txt", "requirements-browser.txt")  # what tests_slow/ needs besides
+BROWSER = "requirements-browser.txt"
+SLOW = ("requirements-book.txt", BROWSER)  # what tests_slow/ needs besides
+# JupyterLab's own settings, for whoever has not chosen otherwise: no question about news at the first start
+LAB_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
@@ -206,9 +211,19 @@ def pip_help(lines):
 def prepare(requirements):
     make_venv()
     install(requirements)
+    set_up_lab()
     say("Preparing the text ...")
     if subprocess.call([VENV_PYTHON, "mygpt_text.py"], cwd=ROOT):
         raise Stop("Without the text the course cannot start; the lines above say what to do.")
+
+
+def set_up_lab():
+    """Lay LAB_SETTINGS where the JupyterLab of .venv reads them."""
+    folder = VENV / "etc" / "jupyter" / "labconfig"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "default_setting_overrides.tmp"
+    temporary.write_text(json.dumps(LAB_SETTINGS, indent=1), encoding="utf-8", newline="\n")
+    os.replace(temporary, temporary.with_suffix(".json"))
 
 
 def find_notebook(number):
@@ -224,7 +239,7 @@ def lab_command(notebook, environment=os.environ, python=VENV_PYTHON):
         str(python), "-m", "jupyterlab",
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/{notebook.relative_to(ROOT).as_posix()}",
-        "--LabApp.news_url=None",  # no questions about news and new versions at the first start
+        "--LabApp.news_url=None",  # no look-ups of news and new versions
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--Application.log_level=WARN",  # leaves the address and what goes wrong
         "-y",  # Ctrl-C stops it without a question
@@ -270,7 +285,20 @@ def test_all():
     for requirements in SLOW:
         if (ROOT / requirements).exists():
             install(requirements)
+    find_browser()
     return pytest("tests_slow") or failed
+
+
+def test_browser():
+    prepare(BROWSER)
+    find_browser()
+    return pytest("tests_slow/test_browser.py")
+
+
+def find_browser():
+    """See that the browser tests have a browser: installed if it may be. Stop if not."""
+    if subprocess.call([VENV_PYTHON, "tools/browser.py"], cwd=ROOT):
+        raise Stop("Without a browser its tests cannot run; the lines above say what to do.")
 
 
 def run(*command):
@@ -284,7 +312,9 @@ def book(*command):
 
 
 def main(arguments):
-    actions = {"lab": lab, "test": test, "test-all": test_all, "run": run, "book": book}
+    actions = {
+        "lab": lab, "test": test, "test-all": test_all, "test-browser": test_browser, "run": run, "book": book,
+    }
     if not arguments or arguments[0] not in actions:
         return __doc__
     try:

@@ -1,0 +1,369 @@
+"""The course in a real browser: its notebooks in JupyterLab, the book's pages and a deck of slides.
+
+    make test-browser
+
+What fails leaves a picture and a trace in build/browser/: `.venv/bin/playwright show-trace FILE`.
+"""
+import re
+import subprocess
+from pathlib import Path
+
+import browser
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from lab import CELL, LIMIT, OUTPUT, TROUBLE, choose, finish, run_all, running_lab, start_all, wait_until_idle
+from playwright.sync_api import TimeoutError as NothingHappened
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def of_code(path, pattern):
+    """The numbers of the code cells in which the pattern stands."""
+    return [i for i, cell in enumerate(code_cells(read(path))) if re.search(pattern, cell.source)]
+
+
+def saved_text(cell):
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+def first_training(path):
+    """The number, among all cells, of the first one that trains with a progress line; None without one."""
+    cells = enumerate(read(path).cells)
+    return next((i for i, c in cells if c.cell_type == "code" and "training: 100%" in saved_text(c)), None)
+
+
+WITH_WIDGETS = [path for path in NOTEBOOKS if of_code(path, r"\bplots\.interactive\(")]
+TRAINING = [path for path in NOTEBOOKS if first_training(path) is not None]
+named = {"ids": lambda path: path.stem}
+
+# ----------------------------------------------------------------------------- the browser, and the server
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(playwright):
+    """Which browser pytest-playwright starts."""
+    way = browser.find(playwright.chromium)
+    assert way is not None, "no browser starts here: python tools/browser.py says what to do"
+    return way
+
+
+@pytest.fixture(scope="session")
+def browser_context_args():
+    return {"viewport": {"width": 1280, "height": 900}}
+
+
+@pytest.fixture
+def strangers(page):
+    """Requests to any other machine, as they happen. None is let through."""
+    found = []
+
+    def judge(route):
+        if re.match(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|file:|data:|blob:", route.request.url):
+            return route.continue_()
+        found.append(route.request.url)
+        route.abort()
+
+    page.route("**/*", judge)
+    return found
+
+
+@pytest.fixture
+def complaints(page):
+    """Errors that scripts raised or wrote to the console, as they happen."""
+    found = []
+    page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
+    page.on("console", lambda said: said.type == "error" and found.append(f"{page.url}: {said.text}"))
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    (BUILD / "browser").mkdir(parents=True, exist_ok=True)
+    with running_lab(tmp_path_factory.mktemp("jupyter"), BUILD / "browser" / "jupyterlab.log") as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(server, page):
+    yield server
+    server.stop_kernels(page)
+
+
+# ----------------------------------------------------------------------------- notebooks in JupyterLab
+
+SEEN = """image => {
+    const box = image.getBoundingClientRect();
+    const middle = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    const canvas = Object.assign(document.createElement("canvas"), {width: 60, height: 60});
+    canvas.getContext("2d").drawImage(image, 0, 0, 60, 60);
+    const pixels = new Set(new Uint32Array(canvas.getContext("2d").getImageData(0, 0, 60, 60).data.buffer));
+    return {loaded: image.complete && image.naturalWidth > 100 && image.naturalHeight > 50,
+            large: box.width > 100 && box.height > 50, uncovered: middle === image, drawn: pixels.size > 10};
+}"""
+
+
+def pictures_of(nb):
+    """How many pictures each code cell of a saved notebook shows."""
+    return [sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in code_cells(nb)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, **named)
+def test_a_notebook_runs_from_its_first_cell_to_its_last_and_shows_its_figures(path, lab, page, strangers):
+    lab.open(page, path.name)
+    run_all(page)
+    cells = page.locator(CELL)
+    assert [cell.locator("img").count() for cell in cells.all()] == pictures_of(read(path))
+    for image in page.locator(f"{OUTPUT} img").all():
+        image.scroll_into_view_if_needed()
+        seen = image.evaluate(SEEN)
+        assert all(seen.values()), seen
+    expect(page.locator(".jp-Dialog, .Toastify__toast")).to_have_count(0)  # nothing was asked or announced
+    assert strangers == []
+
+
+# ----------------------------------------------------------------------------- widgets
+
+
+def controls(cell):
+    return cell.locator(".jupyter-widgets:not(.widget-container)")
+
+
+def drag(page, slider):
+    """Take the handle to the middle of the track, or, if it is there, to its end."""
+    handle, track = slider.locator(".noUi-handle").bounding_box(), slider.locator(".noUi-target").bounding_box()
+    y, middle, end = handle["y"] + handle["height"] / 2, track["x"] + track["width"] / 2, track["x"] + track["width"]
+    at = handle["x"] + handle["width"] / 2
+    page.mouse.move(at, y)
+    page.mouse.down()
+    page.mouse.move(middle if abs(middle - at) > track["width"] / 4 else end, y)
+    page.mouse.up()
+
+
+# What a hand does with each kind of control, and which key moves it
+KINDS = {
+    "widget-slider": (drag, "ArrowRight"),
+    "widget-checkbox": (lambda page, control: control.locator("input").click(), "Space"),
+}
+
+
+def kind(control):
+    names = control.get_attribute("class").split()
+    known = [name for name in names if name in KINDS]
+    assert known, f"a control of a kind that KINDS does not know: {names}"
+    return known[0]
+
+
+def moves_the_figure(page, cell, control, move):
+    """Do move(), and fail if the picture of the cell stays the same."""
+    wait_until_idle(page)
+    before = cell.locator("img").get_attribute("src")
+    move()
+    changed = "([cell, before]) => { const image = cell.querySelector('img'); return image && image.src !== before }"
+    try:
+        page.wait_for_function(changed, arg=[cell.element_handle(), before], timeout=LIMIT)
+    except NothingHappened:
+        pytest.fail(f"{control.inner_text()!r} moved, and the figure stayed as it was")
+
+
+@pytest.mark.parametrize("path", WITH_WIDGETS, **named)
+def test_every_control_moves_its_figure(path, lab, page):
+    lab.open(page, path.name)
+    run_all(page)
+    for number in of_code(path, r"\bplots\.interactive\("):
+        cell = page.locator(CELL).nth(number)
+        assert controls(cell).count() >= 1, "no controls are shown"
+        for control in controls(cell).all():
+            hand, _ = KINDS[kind(control)]
+            control.scroll_into_view_if_needed()
+            moves_the_figure(page, cell, control, lambda: hand(page, control))
+
+
+@pytest.mark.parametrize("path", WITH_WIDGETS, **named)
+def test_the_keyboard_alone_reaches_and_moves_every_control(path, lab, page):
+    lab.open(page, path.name)
+    run_all(page)
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    places = [i for i, cell in enumerate(read(path).cells) if "plots.interactive(" in cell.source]
+    for place in reversed(places):  # after the run the last cell is selected
+        cell = cells.nth(place)
+        while "jp-mod-active" not in cell.get_attribute("class"):
+            page.keyboard.press("ArrowUp")
+        for control in controls(cell).all():
+            tab_to(page, control)
+            _, key = KINDS[kind(control)]
+            moves_the_figure(page, cell, control, lambda: page.keyboard.press(key))
+        page.keyboard.press("Escape")
+
+
+def tab_to(page, control):
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if control.evaluate("control => control.contains(document.activeElement)"):
+            return
+    pytest.fail(f"30 times Tab do not lead to {control.inner_text()!r}")
+
+
+# ----------------------------------------------------------------------------- interrupting a training run
+
+# `train` as it is, but of a run that nobody waits for
+ENDLESS = """
+from dataclasses import replace
+import mygpt_train
+real_train = mygpt_train.train
+def endless(model, train_data, val_data, config, *others, **more):
+    return real_train(model, train_data, val_data, replace(config, steps=1_000_000), *others, **more)
+mygpt_train.train = endless
+"""
+SCRATCH = """
+import torch
+from mygpt_helpers import BigramLanguageModel
+from mygpt_train import TrainConfig, train
+data = torch.arange(1000) % 65
+history = train(BigramLanguageModel(65), data, data[:100], TrainConfig(steps=1, eval_interval=10))
+"""
+REPORT = "print('entries:', [len(history.steps), len(history.val_loss)])"
+
+
+def write(lab, name, *cells):
+    """A notebook of these cells (sources are wrapped) in the copy of the course."""
+    cells = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.course / "notebooks" / name)
+    return name
+
+
+def interrupt_training(page, interrupt):
+    """Run all cells; once a loss of the endless run is shown, interrupt it, and wait for the end of the run."""
+    start_all(page)
+    page.wait_for_function(f"""() => document.querySelector("{TROUBLE}") ||
+        [...document.querySelectorAll("{OUTPUT}")].some(o => /training:.*1000000.*val \\d/.test(o.textContent))""",
+        timeout=LIMIT)
+    interrupt()
+    finish(page)
+
+
+def test_an_interrupt_from_the_menu_ends_training_with_the_history_so_far(lab, page):
+    lab.open(page, write(lab, "scratch.ipynb", ENDLESS, SCRATCH, REPORT))
+    interrupt_training(page, lambda: choose(page, "Kernel", "Interrupt Kernel"))
+    texts = page.locator(OUTPUT).all_text_contents()
+    steps, losses = re.search(r"entries: \[(\d+), (\d+)\]", texts[-1]).groups()
+    assert steps == losses and int(steps) >= 1
+    assert re.search(r"(?i)interrupt|stopped", texts[0]), f"no line says that the run was interrupted: {texts[0]}"
+
+
+@pytest.mark.parametrize("path", TRAINING, **named)
+def test_a_notebook_goes_on_after_an_interrupt_of_its_first_training(path, lab, page):
+    cells, place = read(path).cells, first_training(path)
+    section = cells[: place + 1] + [cell for cell in cells[place + 1 :] if cell.cell_type == "code"][:1]
+    lab.open(page, write(lab, f"interrupted_{path.name}", ENDLESS, *section))
+
+    def press_i_twice():
+        page.keyboard.press("Escape")
+        page.keyboard.press("i")
+        page.keyboard.press("i")
+
+    interrupt_training(page, press_i_twice)
+
+
+# ----------------------------------------------------------------------------- the book and the slides
+
+
+def built(product):
+    """The folder build/<product>, made by `make <product>` if it is missing or older than a notebook."""
+    index = BUILD / product / "index.html"
+    newest = max(path.stat().st_mtime for path in NOTEBOOKS)
+    if not index.exists() or index.stat().st_mtime < newest:
+        done = subprocess.run(["make", product], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = done.stdout.decode("utf-8", "replace")
+        assert done.returncode == 0 and index.exists(), f"make {product} failed:\n{said[-3000:]}"
+    return index.parent
+
+
+@pytest.fixture(scope="session")
+def book():
+    """The addresses of the book's pages, which open without a server."""
+    pages = [path.as_uri() for path in sorted(built("book").rglob("*.html")) if "_static" not in path.parts]
+    assert len(pages) > len(NOTEBOOKS)
+    return pages
+
+
+BROKEN = """images => Promise.all(images.map(image => {
+    image.loading = "eager";
+    return image.decode().then(() => null, () => image.src);
+})).then(found => found.filter(Boolean))"""
+
+
+def test_the_book_opens_without_complaints_or_requests_elsewhere(book, page, complaints, strangers):
+    for address in book:
+        page.goto(address)
+        assert page.locator("img").evaluate_all(BROKEN) == [], address
+    assert complaints == [] and strangers == []
+
+
+def test_the_book_finds_a_word(book, page, complaints, strangers):
+    page.goto(next(address for address in book if address.endswith("index.html")))
+    page.get_by_role("textbox", name="Search").fill("residual")
+    page.keyboard.press("Enter")
+    expect(page.locator("#search-results a", has_text="05").first).to_be_visible(timeout=LIMIT)
+    assert complaints == [] and strangers == []
+
+
+def test_the_book_fits_a_phone(book, page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    for address in book:
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_book_has_no_serious_fault_of_accessibility(scheme, book, page):
+    page.emulate_media(color_scheme=scheme)
+    faults = []
+    for address in book:
+        page.goto(address)
+        for fault in Axe().run(page).response["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                where = [node["html"][:200] for node in fault["nodes"][:3]]
+                faults.append(f"{Path(address).name}: {fault['help']}, {len(fault['nodes'])} times, as in {where}")
+    assert faults == [], "\n".join(faults)
+
+
+# How far the slide that is shown reaches, in its own units: a slide is 1280 wide and 720 high
+REACH = """() => {
+    const corner = document.querySelector(".slides").getBoundingClientRect(), reach = {right: 0, bottom: 0};
+    for (const element of Reveal.getCurrentSlide().querySelectorAll(":not(aside, aside *)")) {
+        const box = element.getBoundingClientRect();
+        reach.right = Math.max(reach.right, (box.right - corner.left) / Reveal.getScale());
+        reach.bottom = Math.max(reach.bottom, (box.bottom - corner.top) / Reveal.getScale());
+    }
+    return reach;
+}"""
+MORE = "() => Reveal.availableFragments().next || !Reveal.isLastSlide()"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, **named)
+def test_a_deck_goes_to_its_end_and_every_slide_fits(path, page, complaints, strangers):
+    page.goto((built("slides") / f"{path.stem}.html").as_uri())
+    page.wait_for_function("() => window.Reveal && Reveal.isReady()")
+    shown = set()
+    while True:
+        shown.add(slide := page.evaluate("Reveal.getSlidePastCount() + 1"))
+        reach = page.evaluate(REACH)
+        assert reach["right"] <= 1282 and reach["bottom"] <= 720, f"slide {slide} reaches {reach}"
+        if not page.evaluate(MORE):
+            break
+        page.keyboard.press("Space")
+    assert shown == set(range(1, page.evaluate("Reveal.getTotalSlides()") + 1)) and len(shown) >= 10
+    assert complaints == [] and strangers == []
