@@ -11,6 +11,7 @@ import os
 import platform
 import time
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -126,7 +127,110 @@ def baby_recipe():
     return {"what": what, "ours": history.seconds[-1], "theirs": None, "unit": "seconds"}
 
 
-ROWS = [training_step, training_step_bf16, baby_recipe]
+# ----------------------------------------------------------------------------- generation
+
+FULL = GPTConfig(dropout=0.0)  # 10.7 million parameters; the prompt is one token
+GPT2_NAMES = {"token_embedding": "wte", "position_embedding": "wpe", "blocks": "h",
+              "qkv": "c_attn", "proj": "c_proj", "fc": "c_fc"}
+
+
+def writer():
+    """A model whose greedy choices no rounding can turn: weights five times the initialisation."""
+    torch.manual_seed(1337)
+    model = GPT(FULL).eval()
+    for parameter in model.parameters():
+        parameter.data *= 5 if parameter.dim() == 2 else 1
+    return model
+
+
+def as_transformers(model, attention):
+    """transformers' GPT-2 with the weights of `model`. Its biases stay 0, its matrices are ours transposed."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    theirs = GPT2LMHeadModel(GPT2Config(
+        vocab_size=FULL.vocab_size, n_positions=FULL.block_size, n_embd=FULL.n_embd, n_layer=FULL.n_layer,
+        n_head=FULL.n_head, attn_implementation=attention, bos_token_id=None, eos_token_id=None, pad_token_id=0,
+    )).eval()
+    weights = {}
+    for key, tensor in model.state_dict().items():
+        parts = [GPT2_NAMES.get(part, part) for part in key.split(".")]
+        weights[".".join(parts)] = tensor.T if parts[-2].startswith("c_") else tensor
+    missing, unknown = theirs.transformer.load_state_dict(weights, strict=False)
+    assert not unknown and all(key.endswith("bias") for key in missing)
+    return theirs
+
+
+def their_ways(model, batch):
+    """{what: a function of n that writes n tokens greedily} with both kinds of attention and of cache."""
+    prompt = torch.zeros(batch, 1, dtype=torch.long)
+
+    def way(theirs, cache):
+        settings = dict(attention_mask=torch.ones_like(prompt), do_sample=False, cache_implementation=cache)
+        return lambda n: theirs.generate(prompt, max_new_tokens=n, **settings)
+
+    return {(a, c): way(as_transformers(model, a), c) for a in ("sdpa", "eager") for c in ("dynamic", "static")}
+
+
+def our_way(model, batch, use_cache=True):
+    prompt, name = torch.zeros(batch, 1, dtype=torch.long), "ours" if use_cache else "uncached"
+    return {name: lambda n: model.generate(prompt, n, temperature=0, use_cache=use_cache)}
+
+
+def rates(ways, n, batch, repeats):
+    """{what: tokens/s over all rows of the batch}, each at the better of two settings, in turn. Same tokens."""
+    best, texts = dict.fromkeys(ways, 0.0), [way(n) for way in ways.values()]
+    assert all(torch.equal(text, texts[0]) for text in texts)
+    for setting in (nullcontext, onednn):
+        with setting():
+            times = {what: [] for what in ways}
+            for _ in range(repeats):
+                for what, way in ways.items():
+                    times[what] += seconds(lambda: way(n), 1)
+        torch.set_float32_matmul_precision("highest")
+        best = {what: max(best[what], batch * n / median(times[what])) for what in ways}
+    return best
+
+
+def generation(batch, n, repeats):
+    model = writer()
+    rate = rates(our_way(model, batch) | their_ways(model, batch), n, batch, repeats)
+    ours = rate.pop("ours")
+    what = f"generation 10.7 M, batch {batch}, {n} tokens, against cached GPT-2"
+    return {"what": what, "ours": ours, "theirs": max(rate.values()), "unit": "tokens/s"}
+
+
+def generation_uncached(batch, n, repeats):
+    model = writer()
+    rate = rates(our_way(model, batch) | our_way(model, batch, use_cache=False), n, batch, repeats)
+    what = f"generation 10.7 M, batch {batch}, {n} tokens, against uncached"
+    return {"what": what, "ours": rate["ours"], "theirs": rate["uncached"], "unit": "tokens/s"}
+
+
+def generation_past_block_size():
+    """Tokens/s of the next 1,024 tokens, the window moving by half of block_size; theirs: before it is full."""
+    steps = writer().stream(torch.zeros(1, 1, dtype=torch.long), 255 + 1024)
+    times = [seconds(lambda: next(steps), 1)[0] for _ in range(255 + 1024)]
+    what = "generation 10.7 M past block_size, against before"
+    return {"what": what, "ours": 1024 / sum(times[255:]), "theirs": 255 / sum(times[:255]), "unit": "tokens/s"}
+
+
+def generation_floor():
+    """theirs: what memory allows, when each token reads every weight and, on average, half a cache once."""
+    model, much = writer(), torch.ones(2**26)  # 256 MB, more than any cache of the CPU
+    rate = rates(our_way(model, 1), 255, 1, repeats=5)["ours"]
+    bandwidth = 4 * much.numel() / min(seconds(much.sum, 20))  # bytes/s
+    cached = FULL.n_layer * 2 * FULL.n_embd * FULL.block_size / 2
+    read = 4 * (model.num_parameters() - model.position_embedding.weight.numel() + cached)
+    what = f"generation 10.7 M, batch 1, against {bandwidth / 1e9:.0f} GB/s of memory"
+    return {"what": what, "ours": rate, "theirs": bandwidth / read, "unit": "tokens/s"}
+
+
+ROWS = [
+    training_step, training_step_bf16, baby_recipe,
+    partial(generation, 1, 255, repeats=3), partial(generation, 64, 128, repeats=2),
+    partial(generation_uncached, 1, 255, repeats=2), partial(generation_uncached, 64, 64, repeats=1),
+    generation_past_block_size, generation_floor,
+]
 
 
 # ----------------------------------------------------------------------------- the table

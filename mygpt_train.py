@@ -217,7 +217,8 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
             if interrupted(run.step):
                 if out:
                     save_checkpoint(Path(out) / "last.pt", state(run))
-                bar.write(f"interrupted after step {run.step}", file=sys.stdout)
+                if rank() == 0:
+                    bar.write(f"interrupted after step {run.step}", file=sys.stdout)
                 break
             update(run, forward, train_data)
             bar.update()

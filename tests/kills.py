@@ -6,6 +6,7 @@ One process imports torch and forks a child for each kill, for test_checkpoints.
 tests_slow/test_kills.py (fifty).
 """
 
+import io
 import os
 import random
 import shutil
@@ -30,10 +31,21 @@ def kills_survived(folder, seeds):
     return sum(line.endswith("survived") for line in done.stdout.splitlines())
 
 
+class SlowDisk(io.FileIO):
+    """A file that takes its bytes little by little, so that many kills come in the middle of them."""
+
+    def write(self, content):
+        for start in range(0, len(content), 65536):
+            super().write(content[start : start + 65536])
+            time.sleep(0.002)
+
+
 def work(out, steps, resume=False, width=64):
     """Train with dropout on, an evaluation and a checkpoint after each step."""
+    import mygpt_text
     from tiny_run import gpt, run, settings
 
+    mygpt_text.open = SlowDisk
     model = gpt(seed=int(resume), n_embd=width)  # whoever resumes starts from other weights
     run(out, model, settings(steps=steps, eval_interval=1, batch_size=1), resume=resume)
 

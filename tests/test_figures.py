@@ -74,6 +74,35 @@ def test_the_loss_curve_draws_both_losses_and_the_levels():
     assert set(level.get_ydata()) == {2.5} and "nats" in ax.get_ylabel() and ax.get_xlabel() == "step"
 
 
+BAND = [(0, 4.0, 4.3), (10, 3.0, 3.4), (20, 2.55, 2.75)]
+
+
+def test_a_run_is_drawn_over_the_band_with_its_verdict():
+    ax = plots.plot_history(HISTORY, BAND, "healthy: inside the band").axes[0]
+    train_line, val_line = ax.get_lines()
+    assert list(train_line.get_ydata()) == HISTORY.train_loss and list(val_line.get_ydata()) == HISTORY.val_loss
+    corners = {tuple(corner) for corner in ax.collections[0].get_paths()[0].vertices.tolist()}
+    assert {(step, edge) for step, low, high in BAND for edge in (low, high)} <= corners
+    assert ax.get_title(loc="left") == "healthy: inside the band" and "nats" in ax.get_ylabel()
+    assert 2.4 < ax.get_ylim()[0] < 2.55 and 3.4 < ax.get_ylim()[1] < 3.6  # the first evaluation is cut off
+
+
+def test_a_run_of_one_evaluation_or_without_numbers_is_drawn_too():
+    for history in (History([0], [4.2], [4.1], [0.0]), History([0, 5], [4.2, float("nan")], [4.1, float("inf")], [0.0, 1.0])):
+        low, high = plots.plot_history(history, BAND, "diverged").axes[0].get_ylim()
+        assert 2.4 < low < 2.55 and 3.4 < high < 3.6
+
+
+def test_small_runs_share_a_figure():
+    fig, axes = plt.subplots(1, 2)
+    assert plots.plot_history(HISTORY, BAND, "A", axes[1]) is fig and not axes[0].get_lines()
+
+
+def test_the_alt_text_of_a_run_over_the_band_has_its_numbers():
+    alt = plots.plot_history_alt(HISTORY, BAND, "healthy: inside the band")
+    assert all(words in alt for words in ("2.700", "2.600", "2.550 to 2.750", "to 20.", "healthy: inside the band"))
+
+
 def test_the_heat_map_has_characters_on_both_axes():
     fig, ax = plots.heat_map(torch.rand(2, 3), "a\n", "b c", title="t", xlabel="x", ylabel="y")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "↵"]

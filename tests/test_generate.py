@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mygpt_helpers import GPT, GPTConfig, KVCache, sample
+from mygpt_helpers import GPT, GPTConfig, KVCache, Linear, sample
 
 LIMIT = 10  # block_size
 SIZES = {  # all sizes different; heads of one entry, one head, odd sizes
@@ -42,8 +42,8 @@ def model_of(name="plain"):
     torch.manual_seed(1)
     model = GPT(SIZES[name])
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(10 * parameter if parameter.dim() == 2 else parameter + 0.2 * torch.randn_like(parameter))
+        for p in model.parameters():
+            p.copy_(10 * p if p.dim() == 2 else p + 0.2 * torch.randn_like(p))
     return model.train()
 
 
@@ -99,7 +99,8 @@ def test_every_size_and_every_choice(name, choice, use_cache):
     model, prompt, choice = model_of(name), ids(4, 6), CHOICES[choice]
     for stride in STRIDES:
         text, _ = by_hand(model, prompt, 30, stride, seeded(5), **choice)
-        assert torch.equal(model.generate(prompt, 30, **choice, generator=seeded(5), use_cache=use_cache, stride=stride), text)
+        settings = dict(**choice, generator=seeded(5), use_cache=use_cache, stride=stride)
+        assert torch.equal(model.generate(prompt, 30, **settings), text)
 
 
 def test_the_window_moves_by_half_of_block_size_unless_told():
@@ -227,14 +228,26 @@ def test_the_cache_takes_its_memory_once(monkeypatch):
     assert [layer.k.shape for layer in cache] == [layer.v.shape for layer in cache] == [(5, 4, LIMIT, 6)] * 3
 
 
-def test_without_a_cache_nothing_is_new():
-    """Same keys; and a training step neither makes nor fills a cache."""
+def test_training_knows_no_cache(monkeypatch):
+    monkeypatch.setattr(KVCache, "append", None)
+    monkeypatch.setattr(torch, "bmm", None)  # nor the short way of Linear
     model = model_of()
-    assert not [key for key in model.state_dict() if "cache" in key]
-    assert list(inspect.signature(GPT).parameters) == ["config"]
-    _, loss = model(ids(2, LIMIT), ids(2, LIMIT, 1))
-    loss.backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    for T in (1, LIMIT):
+        model(ids(1, T), ids(1, T, 1))[1].backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bias", (True, False), ids=("bias", "no bias"))
+@pytest.mark.parametrize("sizes", [(6, 8), (7, 4), (5, 3), (1, 2), (384, 1536)], ids=str)
+def test_one_vector_takes_the_short_way_to_the_same_numbers(sizes, bias):
+    torch.manual_seed(0)
+    ours, theirs = Linear(*sizes, bias=bias), torch.nn.Linear(*sizes, bias=bias)
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    wide = torch.randn(3, 2 * sizes[0])
+    for x in (wide[0, ::2], wide[:1, : sizes[0]], wide[:1, None, : sizes[0]], wide[:, ::2]):
+        assert ours(x).shape == theirs(x).shape and torch.allclose(ours(x), theirs(x), atol=1e-5)
+    assert torch.equal(ours.double()(wide[0, ::2].double()), theirs.double()(wide[0, ::2].double()))
 
 
 # ----------------------------------------------------------------------------- streaming

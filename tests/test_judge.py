@@ -69,7 +69,9 @@ def test_runs_of_the_reference_may_have_other_steps():
 
 # ----------------------------------------------------------------------------- verdicts
 
-VERDICTS = ["too early", "diverged", "diverging", "overfitting", "stuck", "learning, but behind", "better than", "healthy"]
+VERDICTS = [  # how each sentence begins
+    "too early", "diverged", "diverging", "overfitting", "stuck", "learning, but behind", "better than", "healthy",
+]
 
 
 @pytest.mark.parametrize("verdict, words, losses", [

@@ -628,7 +628,7 @@ def good_notebook():
     code(
         f"{GUARD}import torch\nfrom torch import nn\nfrom torch.nn import functional as F\n"
         "import mygpt_checks as check, mygpt_ladder as ladder, mygpt_plots as plots\n"
-        "from mygpt_train import train",
+        "from mygpt_train import train\nfrom mygpt_helpers import Linear",  # FeedForward is made of it
         "imports",
     )
     code(

@@ -1,12 +1,19 @@
-"""The plain training loop and the choice of speed."""
+"""The training loop, step by step, the command line, and the choice of speed. Checkpoints have their own file."""
 import math
+import re
+import runpy
+import signal
+import sys
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import mygpt_train
+import tiny_run
 from mygpt_helpers import BigramLanguageModel, evaluate, get_batch
-from mygpt_train import TrainConfig, notebook_speed, train
+from mygpt_train import PRESETS, TrainConfig, load_checkpoint, main, notebook_speed, resolve_precision, train
+from tiny_run import gpt, settings
 
 DATA = torch.randint(5, (500,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 CONFIG = dict(steps=25, batch_size=3, block_size=4, learning_rate=0.05, eval_interval=10)
@@ -80,11 +87,367 @@ def test_the_progress_line_ends_full_with_both_losses(capsys):
     assert all(word in last for word in ("100%", "25/25", "train", "val", "tokens/s"))
 
 
-@pytest.mark.parametrize("wrong", [dict(steps=0), dict(batch_size=0), dict(eval_interval=-1), dict(learning_rate=0.0)])
+@pytest.mark.parametrize("wrong", [
+    dict(steps=0), dict(batch_size=0), dict(block_size=0), dict(eval_interval=-1), dict(patience=0),
+    dict(learning_rate=0.0), dict(learning_rate=math.nan), dict(min_learning_rate=-1.0), dict(grad_clip=0),
+    dict(warmup_steps=-1), dict(warmup_steps=3001), dict(weight_decay=-0.1), dict(beta2=1.0), dict(precision="'fp8'"),
+])
 def test_a_bad_setting_is_named(wrong):
     (name, value), = wrong.items()
-    with pytest.raises(ValueError, match=f"{name} is {value}"):
-        TrainConfig(**wrong)
+    value = value.strip("'") if isinstance(value, str) else value
+    with pytest.raises(ValueError, match=f"{name} is {wrong[name]}.*must be"):
+        TrainConfig(**{name: value})
+
+
+# ----------------------------------------------------------------------------- one step
+
+
+def reference_run(model, config, steps=None, data=tiny_run.DATA):
+    """The weights after a plain loop: AdamW from its formula, clipping by hand, the closed form of the schedule."""
+    generator = torch.Generator().manual_seed(config.seed)
+    moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in model.named_parameters()}
+    for step in range(steps or config.steps):
+        x, y = get_batch(data, config.block_size, config.batch_size, generator)
+        loss = F.cross_entropy(model(x)[0].flatten(0, 1), y.flatten())
+        gradients = torch.autograd.grad(loss, list(model.parameters()))  # this step's alone
+        norm = math.sqrt(sum(g.pow(2).sum().item() for g in gradients))
+        shrink = min(1.0, config.grad_clip / (norm + 1e-6)) if config.grad_clip else 1.0
+        rate = schedule(step, config)
+        with torch.no_grad():
+            for (name, p), g in zip(model.named_parameters(), gradients):
+                m, v = moments[name]
+                m.lerp_(g * shrink, 0.1)
+                v.lerp_((g * shrink) ** 2, 1 - config.beta2)
+                p *= 1 - rate * (config.weight_decay if p.dim() > 1 else 0)
+                m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - config.beta2 ** (step + 1))
+                p -= rate * m_hat / (v_hat.sqrt() + 1e-8)
+    return model
+
+
+def schedule(step, config):
+    """Up in a straight line, then down half a cosine."""
+    top, low, warmup = config.learning_rate, config.min_learning_rate, config.warmup_steps
+    if step < warmup:
+        return top * (step + 1) / warmup
+    if low is None:
+        return top
+    turn = math.pi * (step - warmup) / (config.steps - warmup)
+    return (top + low) / 2 + (top - low) / 2 * math.cos(turn)
+
+
+def trained(config, data=tiny_run.DATA, seed=0, **sizes):
+    model = gpt(seed, **sizes)
+    train(model, data, tiny_run.VAL, config)
+    return model
+
+
+def furthest(a, b):
+    """The largest difference between two models' weights."""
+    return max((p - q).abs().max().item() for p, q in zip(a.parameters(), b.parameters()))
+
+
+@pytest.mark.parametrize("changes", [{}, {"grad_clip": None}, {"grad_clip": 0.05}, {"min_learning_rate": None}])
+def test_mistake_17_each_step_has_gradients_of_its_own_clipped_and_decayed(changes):
+    config = settings(**changes)
+    reference = reference_run(gpt(dropout=0.0, bias=True), config)
+    assert furthest(reference, gpt(dropout=0.0, bias=True)) > 0.02
+    assert furthest(trained(config, dropout=0.0, bias=True), reference) < 2e-5
+
+
+def test_mistake_17_one_batch_is_learned_by_heart():
+    window = torch.tensor([3, 1, 4, 1, 5, 2, 6, 5, 0], dtype=torch.uint8)  # a text of one window
+    config = settings(steps=100, eval_interval=100, learning_rate=0.03)
+    history = train(gpt(dropout=0.0, n_embd=16), window, window, config)
+    assert history.val_loss[0] > 1.8 and history.val_loss[-1] < 0.02
+
+
+def test_weight_decay_is_on_matrices_only():
+    class Still(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.matrix, self.vector = (torch.nn.Parameter(torch.ones(shape)) for shape in [(3, 2), (2,)])
+
+        def forward(self, idx, targets=None):
+            logits = torch.zeros(*idx.shape, 7) + 0 * (self.matrix.sum() + self.vector.sum())
+            return logits, None if targets is None else logits.sum()
+
+    model = Still()
+    train(model, tiny_run.DATA, tiny_run.VAL, settings(steps=2, warmup_steps=0, min_learning_rate=None))
+    assert torch.allclose(model.matrix, torch.full((3, 2), (1 - 0.01 * 0.1) ** 2))
+    assert torch.equal(model.vector, torch.ones(2))
+
+
+def test_the_learning_rate_rises_and_falls_as_said():
+    config = TrainConfig(steps=110, learning_rate=1.0, warmup_steps=10, min_learning_rate=0.2)
+    rates = [config.learning_rate_at(step) for step in range(111)]
+    assert rates == pytest.approx([schedule(step, config) for step in range(111)])
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == max(rates) == 1.0
+    assert rates[60] == pytest.approx(0.6) and rates[110] == pytest.approx(0.2)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    still = TrainConfig(steps=10, learning_rate=0.5)
+    assert {still.learning_rate_at(step) for step in range(11)} == {0.5}
+    assert TrainConfig(steps=10, warmup_steps=10, min_learning_rate=1e-4).learning_rate_at(10) == 1e-3
+
+
+def test_the_run_uses_the_learning_rate_of_its_step(monkeypatch):
+    used, step = [], torch.optim.AdamW.step
+
+    def spy(self, *arguments, **more):
+        used.append([group["lr"] for group in self.param_groups])
+        return step(self, *arguments, **more)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    config = settings()
+    trained(config)
+    assert used == [pytest.approx([schedule(n, config)] * 2) for n in range(13)]  # matrices and vectors
+
+
+def test_patience_ends_a_run_that_no_longer_gets_better(monkeypatch):
+    tiny_run.set_validation_losses(monkeypatch, [4.0, 3.0, 3.5, 2.5, 2.6, 2.5, 2.0])
+    history = train(gpt(), tiny_run.DATA, tiny_run.VAL, settings(steps=60, patience=2))
+    assert history.steps == [0, 5, 10, 15, 20, 25] and history.best == 3
+
+
+READS = ("item", "tolist", "numpy", "cpu", "__float__", "__int__", "__bool__", "__index__", "__format__")
+
+
+def test_no_step_waits_for_the_value_of_a_tensor(monkeypatch):
+    """On a GPU, to read a number is to wait until all work is done."""
+    def reads(steps):
+        count = []
+        with monkeypatch.context() as patch:
+            for name in READS:
+                def spy(self, *arguments, name=name, real=getattr(torch.Tensor, name)):
+                    count.append(name)
+                    return real(self, *arguments)
+
+                patch.setattr(torch.Tensor, name, spy)
+            trained(settings(steps=steps, eval_interval=1000, grad_clip=0.1))
+        return len(count)
+
+    few, many = reads(21), reads(121)
+    assert few > 0 and many - few <= 2 * 5  # the progress line reads one loss every 20 steps
+
+
+# ----------------------------------------------------------------------------- mistake 18: precision
+
+
+def test_mistake_18_fp16_gets_a_scaler_and_unscales_before_it_clips(monkeypatch):
+    calls, scaled = [], []
+    for owner, name in [(torch.amp.GradScaler, "scale"), (torch.amp.GradScaler, "unscale_"),
+                        (torch.amp.GradScaler, "step"), (torch.amp.GradScaler, "update"),
+                        (torch.nn.utils, "clip_grad_norm_")]:
+        def spy(*arguments, name=name, real=getattr(owner, name), **more):
+            calls.append(name)
+            result = real(*arguments, **more)
+            if name == "scale":
+                scaled.append((result / arguments[1]).item())
+            return result
+
+        monkeypatch.setattr(owner, name, spy)
+    half = trained(settings(precision="fp16", grad_clip=0.05), dropout=0.0)
+    assert calls == ["scale", "unscale_", "clip_grad_norm_", "step", "update"] * 13
+    assert min(scaled) >= 2**14  # small gradients do not become zero
+    monkeypatch.undo()
+    reference = reference_run(gpt(dropout=0.0), settings(grad_clip=0.05))
+    assert furthest(half, reference) < 0.01 < furthest(gpt(dropout=0.0), reference)
+    whole = trained(settings(grad_clip=0.05), dropout=0.0)
+    assert 0 < furthest(half, whole)  # it is not float32 under another name
+
+
+def test_mistake_18_a_step_whose_gradient_overflows_is_skipped():
+    class Overflowing(BigramLanguageModel):
+        def forward(self, idx, targets=None):
+            logits, loss = super().forward(idx, targets)
+            return logits, loss if loss is None or not self.training else loss * self.factor
+
+    model = Overflowing(7)
+    before, model.factor = model.token_embedding.weight.clone(), 1e38  # times 65536 is infinite
+    for grad_clip in (None, 1.0):
+        history = train(model, tiny_run.DATA, tiny_run.VAL, settings(steps=3, precision="fp16", grad_clip=grad_clip))
+        assert torch.equal(model.token_embedding.weight, before)
+        assert math.isfinite(history.val_loss[-1])
+    model.factor = 1.0
+    train(model, tiny_run.DATA, tiny_run.VAL, settings(steps=3, precision="fp16"))
+    assert not torch.equal(model.token_embedding.weight, before)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mistake_18_products_are_short_and_losses_weights_and_moments_float32(precision, tmp_path):
+    seen, model = [], gpt()
+    model.register_forward_hook(lambda module, args, out: seen.append((module.training, out[0].dtype, out[1])))
+    train(model, tiny_run.DATA, tiny_run.VAL, settings(precision=precision), out=tmp_path)
+    short = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    assert {dtype for training, dtype, _ in seen if training} == {short}
+    assert {dtype for training, dtype, _ in seen if not training} == {torch.float32}  # evaluation is exact
+    assert {loss.dtype for training, _, loss in seen if training} == {torch.float32}
+    saved = load_checkpoint(tmp_path / "last.pt")
+    assert {value.dtype for value in saved["model"].values()} == {torch.float32}
+    moments = [value for entry in saved["optimizer"]["state"].values() for value in entry.values()]
+    assert {value.dtype for value in moments} == {torch.float32}
+
+
+def test_mistake_18_only_fp16_is_scaled():
+    enabled = [mygpt_train.begin(gpt(), settings(precision=p)).scaler.is_enabled() for p in ("fp32", "bf16", "fp16")]
+    assert enabled == [False, False, True]
+
+
+@pytest.mark.parametrize("capability, precision", [
+    ((6, 1), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((8, 9), "bf16"), ((9, 0), "bf16"),
+    ((12, 0), "bf16"),
+])
+def test_mistake_18_the_precision_of_a_gpu_goes_by_its_age(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    assert resolve_precision("auto", torch.device("cuda")) == precision
+    for asked in ("fp32", "bf16", "fp16"):  # who asks, gets it
+        assert resolve_precision(asked, torch.device("cuda")) == asked
+
+
+@pytest.mark.parametrize("can, precision", [
+    ({"amx_bf16": True, "avx512_bf16": False}, "bf16"), ({"amx_bf16": False, "avx512_bf16": True}, "bf16"),
+    ({"amx_bf16": False, "avx512_bf16": False, "avx2": True}, "fp32"), ({"neon": True}, "fp32"), ({}, "fp32"),
+])
+def test_mistake_18_the_precision_of_a_cpu_goes_by_what_it_can(monkeypatch, can, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
+    assert resolve_precision("auto", torch.device("cpu")) == precision
+    assert resolve_precision("auto", torch.device("mps")) == "fp32"
+    assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older torch
+    assert resolve_precision("auto", torch.device("cpu")) == "fp32"
+
+
+# ----------------------------------------------------------------------------- presets and the command line
+
+
+def test_the_presets_are_the_course_s():
+    model, config = PRESETS["gpu"]
+    assert (model.block_size, model.n_layer, model.n_head, model.n_embd, model.dropout) == (256, 6, 6, 384, 0.2)
+    assert (config.steps, config.batch_size, config.learning_rate, config.min_learning_rate) == (5000, 64, 1e-3, 1e-4)
+    assert (config.warmup_steps, config.beta2, config.weight_decay, config.grad_clip) == (100, 0.99, 0.1, 1.0)
+    constant_model, constant = PRESETS["gpu_constant"]
+    assert constant_model == model
+    assert (constant.steps, constant.learning_rate, constant.min_learning_rate) == (5000, 3e-4, None)
+    assert (constant.warmup_steps, constant.weight_decay, constant.grad_clip) == (0, 0.1, 1.0)
+    for name, (model, config) in PRESETS.items():
+        assert model.block_size == config.block_size and config.precision == "auto", name
+
+
+TEXT = "To be, or not to be: that is the question.\n" * 40
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command line in this process, on a short text: its exit status, output and error."""
+    monkeypatch.setattr(mygpt_train, "load_text", lambda name: TEXT)
+
+    def run(*arguments):
+        torch.seed()  # whatever went before
+        try:
+            main([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as exit:
+            code = exit.code
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        # Python prints what sys.exit was given, if it is a sentence, and ends with 1
+        return (1, said.out, code) if isinstance(code, str) else (code, said.out, said.err)
+
+    return run
+
+
+TRAIN = ["train", "--preset", "smoke", "--device", "cpu", "--precision", "fp32"]
+
+
+def test_the_command_line_trains_and_samples(command, tmp_path):
+    out = tmp_path / "run"
+    code, said, _ = command(*TRAIN, "--out", out, "--steps", 25)
+    assert code == 0 and "device cpu, fp32, 1 process(es)" in said and f"{out}/best.pt" in said
+    saved = load_checkpoint(out / "last.pt")
+    assert saved["step"] == 25 and saved["history"]["steps"] == [0, 20, 25]
+    assert saved["chars"] == "".join(sorted(set(TEXT))) and saved["history"]["val_loss"][-1] < 2.5
+    sample = ["sample", "--checkpoint", out / "best.pt", "--prompt", "To be", "--length", 40, "--top-k", 5]
+    code, said, _ = command(*sample)
+    assert code == 0 and said.startswith("To be") and len(said) == len("To be") + 40 + 1
+    assert command(*sample)[1] == said != command(*sample, "--seed", 1)[1]
+    assert command(*sample, "--temperature", 0)[1] == command(*sample, "--temperature", 0, "--seed", 1)[1]
+
+
+def test_the_command_line_resumes_to_the_same_end_and_the_seed_decides_it(command, tmp_path, monkeypatch):
+    whole, halves, other = (tmp_path / name for name in ("whole", "halves", "other"))
+    asked = [*TRAIN, "--steps", 22]
+    command(*asked, "--out", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(mygpt_train, "keep", stopping_keep(mygpt_train.keep, step=20))
+        command(*asked, "--out", halves)
+    assert load_checkpoint(halves / "last.pt")["step"] == 20
+    code, _, error = command(*asked, "--out", halves)
+    assert code == 1 and f"{halves} holds a run already" in error and "--resume" in error
+    assert command(*asked, "--out", halves, "--resume")[0] == 0
+    assert tiny_run.same(tiny_run.left_by(halves), tiny_run.left_by(whole))
+    command(*asked, "--out", other, "--seed", 5)
+    assert not tiny_run.same(tiny_run.left_by(other)["last.pt"]["model"], tiny_run.left_by(whole)["last.pt"]["model"])
+
+
+def stopping_keep(keep, step):
+    """A `keep` during which Ctrl-C is pressed at this step."""
+    def and_stop(run, out):
+        keep(run, out)
+        if run.step == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return and_stop
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--steps", 0], "steps is 0: it must be at least 1"),
+    (["--learning-rate", -1], "learning_rate is -1.0"),
+    (["--batch-size", 0], "batch_size is 0"),
+    (["--resume"], "there is no checkpoint .*last.pt"),
+    (["--preset", "huge"], "invalid choice: 'huge'"),
+    (["--precision", "fp8"], "invalid choice: 'fp8'"),
+    (["--device", "gpu"], "invalid choice: 'gpu'"),
+    (["--steps", "many"], "invalid int value: 'many'"),
+])
+def test_bad_values_for_train_end_with_a_sentence(command, tmp_path, arguments, words):
+    code, _, error = command(*TRAIN, "--out", tmp_path, *arguments)
+    assert code in (1, 2) and re.search(words, error), error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one here")
+def test_a_device_that_is_not_there_is_refused(command, tmp_path):
+    code, _, error = command(*TRAIN, "--out", tmp_path, "--device", "cuda")
+    assert code == 1 and "device is cuda: there is none" in error and "leave --device out" in error
+
+
+def test_a_text_that_cannot_be_had_is_a_sentence(command, tmp_path, monkeypatch):
+    def closed(name):
+        raise mygpt_train.TextUnavailable("what was tried, and what to do by hand")
+
+    monkeypatch.setattr(mygpt_train, "load_text", closed)
+    assert command(*TRAIN, "--out", tmp_path)[::2] == (1, "what was tried, and what to do by hand")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--prompt", "Ö"], "'Ö' .* is not among"),
+    (["--prompt", ""], "the prompt is empty"),
+    (["--temperature", -1], "temperature is -1.0"),
+    (["--top-k", 0], "top_k is 0"),
+    (["--top-p", 1.5], "top_p is 1.5"),
+    (["--length", -5], "max_new_tokens is -5"),
+    (["--checkpoint", "nowhere.pt"], "there is no checkpoint nowhere.pt"),
+    (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors and nowhere.json must both"),
+    (["--checkpoint", __file__], "test_train.py is damaged or no checkpoint"),
+])
+def test_bad_values_for_sample_end_with_a_sentence(command, tmp_path, arguments, words):
+    tiny_run.run(tmp_path, config=settings(steps=1, warmup_steps=0))
+    code, _, error = command("sample", "--checkpoint", tmp_path / "last.pt", "--prompt", "abc", *arguments)
+    assert code == 1 and re.search(words, error), error
+
+
+def test_the_command_line_as_a_program(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mygpt_train.py", "sample", "--checkpoint", str(tmp_path / "none.pt")])
+    with pytest.raises(SystemExit, match="there is no checkpoint .*none.pt"):
+        runpy.run_path(mygpt_train.__file__, run_name="__main__")
 
 
 # ----------------------------------------------------------------------------- speed

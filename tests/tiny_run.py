@@ -2,6 +2,7 @@
 
 import torch
 
+import mygpt_train
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig
 from mygpt_train import TrainConfig, load_checkpoint, train
 
@@ -28,6 +29,14 @@ def run(out, model=None, config=None, seed=0, **more):
     """Train a fresh tiny GPT into the folder `out`; the seed decides its first weights and its dropout."""
     model = gpt(seed) if model is None else model
     return train(model, DATA, VAL, config or settings(), out=out, tokenizer=TOKENIZER, **more)
+
+
+def set_validation_losses(monkeypatch, losses):
+    """Let the evaluations of VAL give these losses, one after the other; other texts are evaluated as ever."""
+    losses, real = iter(losses), mygpt_train.evaluate
+    monkeypatch.setattr(
+        mygpt_train, "evaluate", lambda model, data, T: next(losses) if data is VAL else real(model, data, T)
+    )
 
 
 def same(a, b):
