@@ -2,6 +2,8 @@
 
 Every figure leaves through `show`, which asks for its alternative text.
 """
+import math
+import textwrap
 import time
 
 import matplotlib.pyplot as plt
@@ -145,6 +147,37 @@ def loss_curve_alt(history, lines=None):
     levels = "".join(f" Level line: {label} at {level:.3f}." for label, level in (lines or {}).items())
     return (f"Line plot of loss against step, 0 to {history.steps[-1]}. Validation loss goes from {first:.2f} "
             f"to {last:.2f}, training loss from {history.train_loss[0]:.2f} to {history.train_loss[-1]:.2f}.{levels}")
+
+
+def plot_history(history, band, verdict, ax=None):
+    """The losses of a History over the band of the reference runs, the verdict as its title. Returns the figure.
+
+    band: (step, low, high) for each step of the reference, the last two as `mygpt_train.band` gives
+    them; verdict: the sentence of `mygpt_train.judge`. The axis is cut above what comes after the
+    first evaluation: beside a fall from 4.2 no band would be seen.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(9, 4.2))
+    steps, low, high = zip(*band)
+    ax.fill_between(steps, low, high, color=SKY, alpha=0.6, linewidth=0, label="reference runs")
+    ax.plot(history.steps, history.train_loss, marker="o", markersize=4, label="training batches")
+    ax.plot(history.steps, history.val_loss, marker="s", markersize=4, linestyle="--", label="validation text")
+    later = [v for v in (*history.train_loss[1:], *history.val_loss[1:], *low[1:], *high[1:]) if math.isfinite(v)]
+    if later:
+        margin = 0.06 * (max(later) - min(later)) + 0.02
+        ax.set_ylim(min(later) - margin, max(later) + margin)
+    ax.set_title(textwrap.fill(verdict, 85), loc="left", fontsize=11)
+    ax.set(xlabel="step", ylabel="loss (nats per character)")
+    ax.legend(loc="upper right")
+    return ax.figure
+
+
+def plot_history_alt(history, band, verdict):
+    """What `plot_history` shows, in words made from the numbers."""
+    step, low, high = band[-1]
+    return (f"Line plot of loss against step, to {history.steps[-1]}. Validation loss ends at {history.val_loss[-1]:.3f}, "
+            f"training loss at {history.train_loss[-1]:.3f}. The band of the reference runs is "
+            f"{low:.3f} to {high:.3f} at step {step}. Title: {verdict}.")
 
 
 class LiveCurve:

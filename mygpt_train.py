@@ -67,6 +67,10 @@ class TrainConfig:
         for name in ("learning_rate", "min_learning_rate", "grad_clip"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
+        if (self.min_learning_rate or 0) > self.learning_rate:
+            raise ValueError(
+                f"min_learning_rate is {self.min_learning_rate}: it must be at most learning_rate, {self.learning_rate}"
+            )
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"warmup_steps is {self.warmup_steps}: it must be from 0 to steps, {self.steps}")
         if self.weight_decay < 0:
@@ -210,7 +214,8 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
                 if out:
                     keep(run, Path(out))
                 if on_eval and rank() == 0:
-                    with torch.random.fork_rng():  # whatever it draws, training goes on as if it had not
+                    # whatever it draws, training goes on as if it had not
+                    with torch.random.fork_rng([device] if device.type == "cuda" else []):
                         on_eval(run.history)
             if run.step == config.steps or run.history.has_stalled(config.patience):
                 break
@@ -564,7 +569,7 @@ def judge(history, reference):
     if train_loss[-1] > low_train + 0.1:
         return (f"diverging: the training loss rose from {low_train:.2f} to {train_loss[-1]:.2f}; lower the learning "
                 f"rate, warm it up for longer, or clip the gradient")
-    if val_loss[-1] > val_loss[best] + 0.03:
+    if val_loss[-1] > val_loss[best] + 0.03 and train_loss[-1] < train_loss[best]:
         return (f"overfitting: the validation loss turned up at step {steps[best]} ({val_loss[best]:.3f}, now "
                 f"{val_loss[-1]:.3f}) while the training loss fell to {train_loss[-1]:.2f}; keep the checkpoint of "
                 f"step {steps[best]}, or add dropout or text")
@@ -618,7 +623,12 @@ def train_command(args):
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     model_config, config = PRESETS[args.preset]
     asked = {name: getattr(args, name) for name in ("steps", "seed", "precision", "batch_size", "learning_rate")}
-    config = replace(config, **{name: value for name, value in asked.items() if value is not None})
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if "steps" in asked:
+        asked["warmup_steps"] = min(config.warmup_steps, asked["steps"])
+    if "learning_rate" in asked and config.min_learning_rate is not None:  # the cosine keeps its shape
+        asked["min_learning_rate"] = config.min_learning_rate / config.learning_rate * asked["learning_rate"]
+    config = replace(config, **asked)
     text = load_text(args.text)
     tokenizer = CharTokenizer.from_text(text)
     train_data, val_data = split(torch.tensor(tokenizer.encode(text), dtype=torch.uint8))

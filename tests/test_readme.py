@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LADDER = json.loads((ROOT / "data" / "reference" / "ladder.json").read_text(encoding="utf-8"))
-RUNGS = {"01": "bigram", "03": "single_head", "04": "multi_head", "05": "blocks"}
+RUNGS = {"01": "bigram", "03": "single_head", "04": "multi_head", "05": "blocks", "06": "full"}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 

@@ -89,7 +89,8 @@ def test_the_progress_line_ends_full_with_both_losses(capsys):
 
 @pytest.mark.parametrize("wrong", [
     dict(steps=0), dict(batch_size=0), dict(block_size=0), dict(eval_interval=-1), dict(patience=0),
-    dict(learning_rate=0.0), dict(learning_rate=math.nan), dict(min_learning_rate=-1.0), dict(grad_clip=0),
+    dict(learning_rate=0.0), dict(learning_rate=math.nan), dict(min_learning_rate=-1.0), dict(min_learning_rate=0.5),
+    dict(grad_clip=0),
     dict(warmup_steps=-1), dict(warmup_steps=3001), dict(weight_decay=-0.1), dict(beta2=1.0), dict(precision="'fp8'"),
 ])
 def test_a_bad_setting_is_named(wrong):

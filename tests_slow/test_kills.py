@@ -1,14 +1,9 @@
-"""Fifty kills. Five of them are in tests/test_checkpoints.py."""
+"""Fifty kills of a run that saves after every step. Five of them are in tests/test_checkpoints.py."""
 
 import sys
-from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS.parent)]
-
-from kills import kills_survived  # noqa: E402
+from kills import kills_survived
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks a process that uses torch")
