@@ -45,8 +45,10 @@ def notebook(*sources):
 def unpack(bundle, folder):
     """Run the set-up cell in an empty folder, in a Python that does not see the course. Its files' bytes."""
     folder.mkdir()
-    command = [sys.executable, "-I", "-c", bundle.cells[2].source]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-I", "-"], input=bundle.cells[2].source,  # too long for a command line
+        cwd=folder, capture_output=True, text=True, encoding="utf-8",
+    )
     assert done.returncode == 0, done.stderr
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert done.stdout == f"{len(files)} files of the course are here.\n"
