@@ -26,7 +26,8 @@ def exercise(check):
     @functools.wraps(check)
     def run(answer):
         try:
-            mark, message, right = "✓", f"right: {check(answer)}", True
+            with torch.random.fork_rng(devices=[]):  # the student's own random numbers stay as they were
+                mark, message, right = "✓", f"right: {check(answer)}", True
         except NotAttempted:
             nothing = " (it returns nothing: if you have tried, is a `return` missing?)" if callable(answer) else ""
             mark, message, right = "·", f"not attempted yet{nothing}", False
@@ -82,6 +83,37 @@ def same(a, b):
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
+def number(got):
+    """What an answer returned, as a number of Python's: torch's and numpy's are as good."""
+    got = plain(got)
+    if isinstance(got, bool) or not isinstance(got, (int, float)):
+        raise Wrong(f"it returned a {type(got).__name__}: a number is wanted")
+    return got
+
+
+def truth(got):
+    """What an answer returned, as True or False."""
+    got = plain(got)
+    if not isinstance(got, (bool, int)):
+        raise Wrong(f"it returned a {type(got).__name__}: True or False is wanted")
+    return bool(got)
+
+
+def plain(got):
+    """A single number or truth value of torch's or numpy's as Python's own; anything else as it is."""
+    return got.item() if hasattr(got, "item") and math.prod(got.shape) == 1 else got
+
+
+def with_large_scores(got, right):
+    """Raise Wrong where scores of some hundreds give a hidden place weight, or nan."""
+    if isinstance(got, torch.Tensor) and got.isnan().any():
+        raise Wrong('right for small scores, but large ones give nan: exp overflows, or a row is 0 / 0. Fill with float("-inf") '
+                    "before softmax, and leave softmax to F.softmax, which subtracts each row's largest score first")
+    if not same(got, right):
+        raise Wrong("right for small scores, but with large ones a hidden place gets weight: "
+                    'fill the scores with float("-inf") before softmax')
+
+
 # ----------------------------------------------------------------------------- 01 bigram
 
 
@@ -127,7 +159,10 @@ def consecutive_windows(answer):
         result = call(answer, data, T, explain={"is invalid for input": no_target} if N == 20 else None)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Wrong("return two tensors, x and y")
-        x, y = (torch.as_tensor(part) for part in result)
+        try:
+            x, y = (torch.as_tensor(part) for part in result)
+        except Exception:
+            raise Wrong("x and y must be tensors: torch.stack makes one of a list of rows") from None
         n = (N - 1) // T
         right_x, right_y = data[: n * T].view(n, T), data[1 : n * T + 1].view(n, T)
         if x.dim() == 2 and len(x) == N // T != n:
@@ -315,6 +350,7 @@ def causal_attention(answer):
         "the keys are mixed: the values are x @ w_v": right @ k,
         "the queries are mixed: the values are x @ w_v": right @ q,
     }, "score, scale, mask, softmax, mix: one of the five differs")
+    with_large_scores(call(answer, 10 * x, w_q.clone(), w_k.clone(), w_v.clone()), weights(100 * scaled) @ (10 * v))
     return "score, scale, mask, softmax, mix"
 
 
@@ -362,6 +398,7 @@ def is_causal(answer):
         "a function that lets only token 0 see token 1": lambda x: leak(x, 0, 1),
         "a leak in one of three entries": lambda x: leak(x, 1, 4, entries=slice(2, 3)),
         "a leak of one in a thousand": lambda x: leak(x, 1, 3, size=1e-3),
+        "a leak in the second text alone": lambda x: torch.cat([x[:1].cumsum(1), x[1:].flip(1)]),
     } | centred | steps
     said, touched, piled = {}, False, False
     for name, f in (causal | leaky).items():
@@ -371,12 +408,9 @@ def is_causal(answer):
             seen.append(x.detach().clone())
             return f(x)
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3)  # the same changes at each call of the check
-            result = call(answer, spied, given)
-        if not isinstance(result, bool) and not (isinstance(result, torch.Tensor) and result.numel() == 1):
-            raise Wrong(f"it returned a {type(result).__name__}: True or False is wanted")
-        said[name] = bool(result)
+        torch.manual_seed(3)  # the same changes at each call of the check
+        result = call(answer, spied, given)
+        said[name] = truth(result)
         touched |= not torch.equal(given, x)
         for at in ((other != x).any(-1).any(0).nonzero().flatten().tolist() for other in seen if other.shape == x.shape):
             piled |= len(at) > 1 and T - 1 not in at  # several tokens changed, and not all from one on
@@ -392,7 +426,7 @@ def is_causal(answer):
     if missed and set(missed) <= set(steps | centred):
         raise Wrong(f"True for {missed[0]}: it does not move when all entries move alike; change them at random")
     if missed:
-        raise Wrong(f"True for {missed[0]}: change every token in turn, in all its entries, and compare all outputs before it")
+        raise Wrong(f"True for {missed[0]}: change every token in turn, in all its entries and in every text, of the batch as it is given, and compare all outputs before it")
     return f"{len(leaky)} leaks found, {len(causal)} causal functions cleared"
 
 
@@ -403,7 +437,7 @@ def look_one_back(answer):
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Wrong("return two tensors, q and k")
         q, k = result
-        if not all(isinstance(part, torch.Tensor) for part in (q, k)) or q.dim() != 2 or q.shape != k.shape or len(q) != T:
+        if not all(isinstance(part, torch.Tensor) for part in (q, k)) or q.dim() != 2 or q.shape != k.shape or len(q) != T or not q.numel():
             raise Wrong(f"q and k must be tensors of one shape (T, hs), here with T = {T}")
         scores = q.double() @ k.double().T * q.size(1) ** -0.5
         if not scores.isfinite().all():
@@ -469,6 +503,8 @@ def head_forward(answer):
         "queries with queries: the keys are x @ w_key": head(k=q) @ v,
         "the factor belongs on the scores, before softmax": head(factor=1) * hs**-0.5 @ v,
     }, "softmax of the masked, scaled scores, times x @ w_value, is wanted")
+    large = call(answer, 10 * x, w_query.clone(), w_key.clone(), w_value.clone(), past.clone())
+    with_large_scores(large, head(factor=100 * hs**-0.5) @ (10 * v))
 
     past = (torch.rand(block_size, block_size, generator=generator) < 0.5) | torch.eye(block_size, dtype=torch.bool)
     look, given = past[:T, :T], past.clone()
@@ -722,9 +758,8 @@ def merge_heads(answer):
 @exercise
 def pack_heads(answer):
     config = GPTConfig(vocab_size=5, block_size=6, n_layer=1, n_head=3, n_embd=12, dropout=0.0)
-    with torch.random.fork_rng(devices=[]):  # the student's own random numbers stay as they were
-        torch.manual_seed(0)
-        heads = [Head(config) for _ in range(3)]
+    torch.manual_seed(0)
+    heads = [Head(config) for _ in range(3)]
     got = call(answer, heads, explain={"Linear": "head.query is a Linear: concatenate matrices, head.query.weight"})
     q, k, v = ([getattr(head, name).weight.detach() for head in heads] for name in ("query", "key", "value"))
     right = torch.cat(q + k + v)
@@ -798,6 +833,7 @@ def multi_query(answer):
         "the heads are added up: put them side by side": attend(merge="sum"),
         "keys and values are exchanged": attend(swap=True),
     }, "softmax over the past of q k^T / sqrt(head_size), times v; give k and v an axis of size 1 for the heads")
+    with_large_scores(call(answer, 10 * x, w_query, w_key, w_value, nh), 10 * attend(scale=100 * hs**-0.5))
     return "all heads read with one key and one value for each token"
 
 
@@ -847,6 +883,7 @@ def layer_norm(answer):
             "the variance was divided by C - 1: it is the mean of the squares, so var(correction=0)": norm(correction=1),
             "mean and variance over all tokens of a text: each token by itself, dim=-1": norm(dim=(1, 2)),
             "mean and variance over the whole batch: each token by itself, dim=-1": norm(dim=(0, 1, 2)),
+            "mean and variance of all numbers, x.mean() and x.var(): each token by itself, dim=-1": norm(dim=(0, 1, 2), correction=1),
             "mean and variance over the tokens: over the C entries of each token, dim=-1": norm(dim=1),
             "mean and variance over the texts of the batch: over the C entries of each token, dim=-1": norm(dim=0),
             "this is batch normalisation: over the C entries of each token, dim=-1": norm(dim=(0, 1)),
@@ -969,11 +1006,7 @@ def count_parameters(answer):
         gpt2,
     ):
         with mock.patch.object(torch.nn.Module, "__init__", forbidden("by arithmetic alone, without building a model")):
-            got = call(answer, config)
-        if isinstance(got, torch.Tensor) and got.numel() == 1:
-            got = got.item()
-        if isinstance(got, bool) or not isinstance(got, (int, float)):
-            raise Wrong(f"it returned a {type(got).__name__}: a number is wanted")
+            got = number(call(answer, config))
         V, T, L, C = config.vocab_size, config.block_size, config.n_layer, config.n_embd
         biases = config.bias * C  # a vector of C
         block = 12 * C**2 + 2 * C + 11 * biases
@@ -1051,11 +1084,17 @@ def own_gradient(answer):
         optimizer.zero_grad()
         optimizer.step()
 
-    def all_but_one(model, optimizer, x, y):
-        for parameter in list(model.parameters())[:-1]:
-            parameter.grad = None
-        model(x, y)[1].backward()
-        optimizer.step()
+    def all_but(kept):
+        def step(model, optimizer, x, y):
+            parameters = list(model.parameters())
+            for parameter in parameters:
+                parameter.grad = parameter.grad if parameter is parameters[kept] else None
+            model(x, y)[1].backward()
+            optimizer.step()
+
+        return step
+
+    forgets_one = "a step that clears all gradients but one was called right: look at every parameter"
 
     cases = (
         (fresh_before, True, "a right step was called wrong: zero_grad just before backward"),
@@ -1064,21 +1103,21 @@ def own_gradient(answer):
         (fresh_after, True, "a right step was called wrong: zero_grad at its end serves the next step as well"),
         (set_to_zero, True, "a right step was called wrong: zeros in .grad are as good as None"),
         (too_late, False, "a step that calls zero_grad after backward was called right: it never moves the weights"),
-        (all_but_one, False, "a step that clears all gradients but one was called right: look at every parameter"),
+        (all_but(0), False, forgets_one),
+        (all_but(-1), False, forgets_one),
     )
-    got = [(call(answer, step), right, hint) for step, right, hint in cases]
-    for result, right, hint in got:
-        if not isinstance(result, (bool, torch.Tensor)) or torch.as_tensor(result).numel() != 1:
-            raise Wrong(f"it returned a {type(result).__name__}: True or False is wanted")
-    results = [bool(result) for result, _, _ in got]
+    none = {"NoneType": "a parameter's .grad is None until the first backward, and again after zero_grad"}
+    with torch.enable_grad():  # notebook 07 switches gradients off
+        got = [(call(answer, step, explain=none), right, hint) for step, right, hint in cases]
+    results = [truth(result) for result, _, _ in got]
     if len(set(results)) == 1:
-        raise Wrong(f"{results[0]} for every step: three of the six tried here are right, three wrong")
+        raise Wrong(f"{results[0]} for every step: three of the seven tried here are right, four wrong")
     if results == [not right for _, right, _ in got]:
         raise Wrong("the wrong way round: True for a step that uses its own batch's gradient alone")
     for result, (_, right, hint) in zip(results, got):
         if result != right:
             raise Wrong(hint)
-    return "three right steps passed, three wrong ones did not"
+    return "three right steps passed, four wrong ones did not"
 
 
 @exercise
@@ -1103,7 +1142,9 @@ def learning_rate(answer):
         "no warm-up, though the cosine waits for it: the first `warmup` steps rise to high": curve(lambda s: high),
         "the cosine began at step 0: it begins when the warm-up is over, so count step - warmup of steps - warmup": curve(start=0),
         "the cosine reaches low too early: divide step - warmup by steps - warmup": curve(end=steps - warmup),
+        "the cosine reaches low one step too early: d is 1 in step `steps`, just after the last": curve(end=steps - 1),
         "the cosine does not reach low: divide step - warmup by steps - warmup, not by steps": curve(end=steps + warmup),
+        "step `warmup` belongs to the cosine: its rate is high, not more": curve(begin=warmup + 1),
         "it goes down to 0: it must end at low": curve(low=0.0, reach=high),
         "after the warm-up it jumps above high: the part that sinks is high - low": curve(reach=high),
         "a straight line down: half a cosine is wanted": curve(bend=lambda d: 1 - d),
@@ -1118,6 +1159,9 @@ def learning_rate(answer):
         "the whole is multiplied by (step + 1) / steps: the warm-up takes `warmup` steps": torch.arange(1, steps + 1) / steps * high,
     }, "a straight line to high in `warmup` steps, then low + (high - low) (1 + cos(π d)) / 2 with d from 0 to 1 is wanted",
         "the curve over 50 steps")
+    other = [0.5 * (s + 1) / 4 if s < 4 else 0.2 + 0.3 * (1 + math.cos(math.pi * (s - 4) / 26)) / 2 for s in range(30)]
+    if not same([float(call(answer, s, 30, 4, 0.5, 0.2)) for s in range(30)], other):
+        raise Wrong("right for 50 steps, 10 of them warm-up, and for no others: use the arguments, no numbers of your own")
     return "up in a straight line, down in half a cosine"
 
 
@@ -1163,11 +1207,7 @@ def flops_per_token(answer):
         def total(qkv=6, proj=2, mlp=16, attention=4 * T, head=2 * V * C, times=3, layers=L):
             return times * (layers * ((qkv + proj + mlp) * C**2 + attention * C) + head)
 
-        got = call(answer, config)
-        if isinstance(got, torch.Tensor) and got.numel() == 1:
-            got = got.item()
-        if isinstance(got, bool) or not isinstance(got, (int, float)):
-            raise Wrong(f"it returned a {type(got).__name__}: a number is wanted")
+        got = number(call(answer, config))
         n = V * C + T * C + L * (12 * C**2 + 2 * C) + C
         mistakes = {
             "this is the forward pass alone: the backward pass costs twice as much again": total(times=1),
@@ -1315,6 +1355,9 @@ def keep_top_p(answer):
         }, "the right tokens stay, but not with their own logits")
     for p, wanted in ((0.25, 1), (0.5, 2)):  # powers of two: these sums are exact
         kept = int((~torch.isneginf(call(answer, torch.zeros(1, 4), p))).sum())
+        if kept == 4:
+            raise Wrong(f"of four equal logits all stay at p = {p}, not {wanted}: a threshold cannot tell them apart; "
+                        "decide in sorted order, and scatter what is dropped back")
         if kept != wanted:
             raise Wrong(f"from 0.25, 0.25, 0.25, 0.25 it keeps {kept} at p = {p}, not {wanted}: a sum equal to p has reached it, >= and not >")
     return "each row keeps as many as it needs"
@@ -1383,11 +1426,7 @@ def cache_bytes(answer):
         (GPTConfig(vocab_size=50257, block_size=1024, n_layer=12, n_head=12, n_embd=768, bias=True), 8, 2),
     )
     for config, B, size in configs:
-        got = call(answer, config, B, size)
-        if isinstance(got, torch.Tensor) and got.numel() == 1:
-            got = got.item()
-        if isinstance(got, bool) or not isinstance(got, (int, float)):
-            raise Wrong(f"it returned a {type(got).__name__}: a number is wanted")
+        got = number(call(answer, config, B, size))
         L, T, C, nh, V = config.n_layer, config.block_size, config.n_embd, config.n_head, config.vocab_size
         right = 2 * L * B * T * C * size
         mistakes = {

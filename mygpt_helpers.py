@@ -3,6 +3,7 @@
 Shapes are written in the course's letters: B batch, T time (tokens in the context), C = n_embd,
 hs = head_size, nh = n_head, V = vocab_size. Losses are in nats per token.
 """
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -135,9 +136,13 @@ class GPTConfig:
     bias: bool = False  # True gives GPT-2's biases in Linear and LayerNorm
 
     def __post_init__(self):
+        for name, value in vars(self).copy().items():
+            if hasattr(value, "item"):  # a number of numpy's: torch.load would refuse a checkpoint that holds one
+                object.__setattr__(self, name, value.item())
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is {value!r}: it must be an int of at least 1")
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}: "
@@ -415,10 +420,12 @@ def _ids_message(idx, vocab_size):
 
 
 def _check_generation(idx, vocab_size, max_new_tokens, stride, block_size):
-    if idx.dim() != 2:
+    if idx.dim() != 2 or len(idx) == 0:
         raise ValueError(f"the prompt has shape {tuple(idx.shape)}: it must be (B, T), one row per text")
     if idx.size(1) == 0:
         raise ValueError("the prompt is empty: give at least one token, for example a newline")
+    if idx.dtype not in (torch.int32, torch.int64):  # as nn.Embedding wants them
+        raise ValueError(f"the prompt's ids are of type {idx.dtype}: give torch.int64, idx.long()")
     if idx.min() < 0 or idx.max() >= vocab_size:
         raise ValueError(_ids_message(idx, vocab_size))
     if max_new_tokens < 0:
@@ -432,8 +439,8 @@ def _check_generation(idx, vocab_size, max_new_tokens, stride, block_size):
 
 def check_sampling(temperature=1.0, top_k=None, top_p=None):
     """Raise ValueError, naming the value and what would be right, for a setting `sample` cannot use."""
-    if not temperature >= 0:  # catches nan as well
-        raise ValueError(f"temperature is {temperature}: it must be 0 (greedy) or more")
+    if not 0 <= temperature < math.inf:  # catches nan as well
+        raise ValueError(f"temperature is {temperature}: it must be 0 (greedy) or more, and finite")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}: it must be at least 1, or None for no limit")
     if top_p is not None and not 0 < top_p <= 1:
@@ -450,10 +457,11 @@ def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
     check_sampling(temperature, top_k, top_p)
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
-    logits = logits / temperature
     if top_k is not None:
         kth = logits.topk(min(top_k, logits.size(-1))).values[:, -1:]  # (B, 1)
         logits = logits.masked_fill(logits < kth, float("-inf"))
+    # the largest becomes 0 and the temperature not nearly so, else they could be infinite together
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / max(temperature, 1e-9)
     if top_p is not None:
         ordered, order = logits.sort(descending=True)  # (B, V)
         probs = F.softmax(ordered, dim=-1)
@@ -504,7 +512,7 @@ def evaluate(model, data, block_size=None, reduction="mean"):
             x, y = x.to(device, torch.long), y.to(device, torch.long)
             logits, _ = model(x)  # (b, T, V)
             losses = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none").view(y.shape)
-            sums.append(losses.sum(dim=1, dtype=torch.float64).cpu())
+            sums.append(losses.cpu().double().sum(dim=1))  # Apple's GPUs have no float64
             counts.append(torch.full((len(x),), x.size(1)))
     sums, counts = torch.cat(sums), torch.cat(counts)
     return (sums, counts) if reduction == "none" else (sums.sum() / counts.sum()).item()

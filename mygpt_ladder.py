@@ -29,13 +29,14 @@ PROMPT = "\n"  # every stage continues the same prompt, the start of a new line
 
 def runs_folder():
     """Where the learner's runs are kept: MYGPT_RUNS, else runs/ beside this file."""
-    return Path(os.environ.get("MYGPT_RUNS") or ROOT / "runs")
+    return Path(os.environ.get("MYGPT_RUNS") or ROOT / "runs").expanduser()
 
 
 def add_rung(stage, loss, error=None, sample=None, parameters=0, speed="laptop"):
     """Record what a stage reached: validation loss and its standard error in nats per character.
 
-    At smoke speed nothing is recorded, so that a trial run never replaces a real one. Raises
+    At smoke speed nothing is recorded, so that a trial run never replaces a real one; where the runs'
+    folder cannot be written, a line says so. Raises
     ValueError for a stage that is not in STAGES or a loss that is no number.
     """
     if stage not in STAGES:
@@ -47,16 +48,22 @@ def add_rung(stage, loss, error=None, sample=None, parameters=0, speed="laptop")
         return
     path = runs_folder() / "ladder.json"
     rungs = {**read(path), stage: dict(loss=loss, error=error, sample=sample, parameters=parameters, speed=speed)}
-    write_whole(path, json.dumps(rungs, indent=1, ensure_ascii=False) + "\n")
+    try:
+        write_whole(path, json.dumps(rungs, indent=1, ensure_ascii=False) + "\n")
+    except OSError as refused:
+        print(f"the rung {stage!r} is not kept ({refused}): set MYGPT_RUNS to a folder of your own")
 
 
 def read(path):
     """The rungs in a ladder file, {} when there is none. Raises ValueError, naming it, if it is damaged."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        rungs = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not all(math.isfinite(rung["loss"]) and {"error", "sample"} <= rung.keys() for rung in rungs.values()):
+            raise ValueError("a rung is not complete")
+        return rungs
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it and run the notebooks again") from None
 
 

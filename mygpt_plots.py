@@ -181,18 +181,17 @@ def plot_history_alt(history, band, verdict):
 
 
 class LiveCurve:
-    """Pass to `train` as on_eval: draws the curve at the first evaluation, redraws it at the next."""
+    """Pass to `train` as on_eval: redraws the curve at each evaluation, in the cell that makes the LiveCurve."""
 
     def __init__(self, lines=None, title="Loss while training"):
-        self.lines, self.title, self.handle = lines, title, None
+        self.lines, self.title = lines, title
+        # its place, before the progress line begins: a picture in between would break that line in two
+        self.handle = display(Markdown(""), display_id=True)
 
     def __call__(self, history):
         fig, alt = loss_curve(history, self.lines, self.title), loss_curve_alt(history, self.lines)
-        if self.handle is None:
-            self.handle = show(fig, alt)
-        else:
-            plt.close(fig)
-            self.handle.update(fig, metadata=_metadata(alt))
+        plt.close(fig)
+        self.handle.update(fig, metadata=_metadata(alt))
 
 
 # ----------------------------------------------------------------------------- heat maps

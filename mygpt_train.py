@@ -61,24 +61,32 @@ class TrainConfig:
             value = getattr(self, setting.name)
             if hasattr(value, "item"):  # a number of numpy's: weights_only refuses a checkpoint that holds one
                 setattr(self, setting.name, value.item())
-        for name in ("steps", "batch_size", "block_size", "eval_interval", "patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "min_learning_rate", "grad_clip"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
+        whole = ("steps", "batch_size", "block_size", "eval_interval", "patience", "warmup_steps", "seed")
+        for name, value in self._given(*whole):
+            if type(value) is not int:
+                raise ValueError(f"{name} is {value!r}: it must be an int (// divides without a rest)")
+        for name, value in self._given("steps", "batch_size", "block_size", "eval_interval", "patience"):
+            if value < 1:
+                raise ValueError(f"{name} is {value}: it must be at least 1")
+        for name, value in self._given("learning_rate", "min_learning_rate", "grad_clip"):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}: it must be above 0, and finite")
         if (self.min_learning_rate or 0) > self.learning_rate:
             raise ValueError(
                 f"min_learning_rate is {self.min_learning_rate}: it must be at most learning_rate, {self.learning_rate}"
             )
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"warmup_steps is {self.warmup_steps}: it must be from 0 to steps, {self.steps}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more, and finite")
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 is {self.beta2}: it must be at least 0 and below 1")
         if self.precision not in (*PRECISIONS, "auto"):
             raise ValueError(f"precision is {self.precision!r}: it must be one of auto, {', '.join(PRECISIONS)}")
+
+    def _given(self, *names):
+        """(name, value) of those of these settings that are not None."""
+        return [(name, getattr(self, name)) for name in names if getattr(self, name) is not None]
 
     def learning_rate_at(self, step):
         """Linear warm-up, then half a cosine down to min_learning_rate (Loshchilov and Hutter 2017, SGDR, eq. 5)."""
@@ -129,7 +137,10 @@ class History:
 
     @classmethod
     def load(cls, path):
-        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} holds no history ({error}): delete it, and train again or resume") from None
 
 
 # ----------------------------------------------------------------------------- hardware
@@ -181,14 +192,16 @@ class Run:
     step: int = 0  # updates made
     history: History = field(default_factory=History)
     losses: list = field(default_factory=list)  # of the batches since the last evaluation, still on the device
+    texts: list = field(default_factory=list)  # checksums of what it trains on and of what it is judged by
 
 
 def train(model, train_data, val_data, config, on_eval=None, out=None, resume=False, tokenizer=None):
     """Train `model` on random windows of train_data (N,) with AdamW, and return its History.
 
     val_data is evaluated whole before the first step, every eval_interval steps and at the end;
-    `on_eval(history)` is called each time, for instance to draw the curve. The batches depend on
-    config.seed alone. Ctrl-C (in a notebook: interrupt the kernel) ends the run between two steps.
+    `on_eval(history)` is called each time, for instance to draw the curve, and once at a resume (with a
+    model that may be some steps further). The batches depend on config.seed alone. Ctrl-C (in a notebook: interrupt the kernel) ends the run between two steps,
+    with Interrupted, so that no cell below goes on with a half-trained model.
 
     With a folder `out`, each evaluation leaves there last.pt (all that is needed to go on), best.pt
     (the weights at the lowest validation loss) and history.json. `resume=True` goes on from last.pt
@@ -200,6 +213,7 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
         raise ValueError(f"batch_size {config.batch_size} cannot be shared by {processes()} processes: take a multiple")
     device = next(model.parameters()).device
     run = begin(model, replace(config, precision=resolve_precision(config.precision, device)), tokenizer)
+    run.texts = [checksum(text) for text in (train_data, val_data)]
     if out:
         resume_or_refuse(run, Path(out), resume)
     train_data = train_data.to(device)  # small integers: the whole text fits, and batches are cut where they are used
@@ -207,23 +221,20 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
     began = time.perf_counter() - (run.history.seconds[-1] if run.history.seconds else 0)
     model.train()
     with progress(run) as bar, interrupts() as interrupted:
+        if run.history.steps:  # a resumed run shows at once what there is
+            tell(on_eval, run)
         while True:
             if is_due(run):
                 evaluate_run(run, train_data, val_data, time.perf_counter() - began)
                 show_losses(run, bar)
                 if out:
                     keep(run, Path(out))
-                if on_eval and rank() == 0:
-                    # whatever it draws, training goes on as if it had not
-                    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                        on_eval(run.history)
-            if run.step == config.steps or run.history.has_stalled(config.patience):
-                break
+                tell(on_eval, run)
             if interrupted(run.step):
                 if out:
                     save_checkpoint(Path(out) / "last.pt", state(run))
-                if rank() == 0:
-                    bar.write(f"interrupted after step {run.step}", file=sys.stdout)
+                raise Interrupted(run, out)
+            if run.step == config.steps or run.history.has_stalled(config.patience):
                 break
             update(run, forward, train_data)
             bar.update()
@@ -232,12 +243,37 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
     return run.history
 
 
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped between two steps. `history` holds its evaluations so far."""
+
+    def __init__(self, run, out=None):
+        how_to_go_on = (
+            f"It is kept in {out}: resume=True, or --resume, goes on." if out else
+            "The model is half trained, and to train again would go on with it: start from the cell that makes it."
+        )
+        super().__init__(f"Training was interrupted after step {run.step} of {run.config.steps}. {how_to_go_on}")
+        self.history = run.history
+
+    def _render_traceback_(self):  # what IPython shows in place of a traceback
+        return [str(self)]
+
+
+def tell(on_eval, run):
+    """Let on_eval see the history. Whatever it draws, training goes on as if it had not, in training mode."""
+    if on_eval is None or rank() > 0:
+        return
+    device = next(run.model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        on_eval(run.history)
+    run.model.train()
+
+
 def update(run, forward, data):
     """One step: a batch, its loss, the gradients, and a little way down them."""
-    config, device = run.config, data.device
+    config, device = run.config, next(run.model.parameters()).device
     for group in run.optimizer.param_groups:
         group["lr"] = config.learning_rate_at(run.step)
-    x, y = get_batch(data, config.block_size, config.batch_size, run.generator, device)  # (B, T) each
+    x, y = get_batch(data, config.block_size, config.batch_size, run.generator, device)  # (B, T), wherever data lies
     mine = slice(rank(), None, processes())  # this process's rows: all of them when it is alone
     with mixed_precision(device, config.precision):
         _, loss = forward(x[mine], y[mine])
@@ -380,6 +416,7 @@ def state(run):
         "scaler": run.scaler.state_dict(),
         "losses": pending_losses(run).cpu(),
         "batches": run.generator.get_state(),
+        "texts": run.texts,
         "dropout": torch.get_rng_state(),
         "dropout_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -442,12 +479,21 @@ REMEDY = "it was left as it is; give another file, or train again into another f
 
 def resume_or_refuse(run, out, resume):
     """Bring `run` to where out/last.pt stood; without `resume`, refuse to write over what is there."""
+    if processes() > 1:
+        distributed.barrier()  # the first process may still be writing what an earlier run left
     if resume:
         restore(run, load_checkpoint(out / "last.pt"), out / "last.pt")
+        if rank() == 0 and not (out / "history.json").exists():
+            run.history.save(out / "history.json")
     elif (out / "last.pt").exists():
         raise ValueError(f"{out} holds a run already: go on with it (resume=True, or --resume), or take another folder")
-    for left in out.glob("*.part"):  # by a run that was killed while it wrote
+    for left in out.glob("*.part") if rank() == 0 else ():  # by a run that was killed while it wrote
         left.unlink(missing_ok=True)
+
+
+def checksum(text):
+    """SHA-256 of the ids (N,), of whatever whole numbers."""
+    return hashlib.sha256(text.cpu().long().numpy().tobytes()).hexdigest()
 
 
 def restore(run, saved, path):
@@ -461,10 +507,12 @@ def restore(run, saved, path):
                     f"{path} was made with {name} {theirs.get(name)}, and this run has {ours.get(name)}: "
                     f"resume with the same settings, or train into another folder"
                 )
-    if saved["chars"] != now["chars"]:
-        raise ValueError(f"{path} was made with other characters: resume with the same text, or train into another folder")
     if "optimizer" not in saved:
         raise ValueError(f"{path} holds weights alone, nothing to go on from: resume from last.pt")
+    if saved["chars"] != now["chars"]:
+        raise ValueError(f"{path} was made with another tokenizer: resume with the same one, or train into another folder")
+    if saved.get("texts", run.texts) != run.texts:  # the first version's checkpoints have no checksums
+        raise ValueError(f"{path} was made with another text: resume with the same one, or train into another folder")
     try:
         getattr(run.model, "_orig_mod", run.model).load_state_dict(saved["model"])
     except RuntimeError:  # a model that has no config to compare
@@ -503,10 +551,14 @@ def read_card(path):
     card = path.with_suffix(".json")
     if not path.exists() or not card.exists():
         raise FileNotFoundError(f"{path.name} and {card.name} must both be in {path.parent}: fetch the course again")
-    saved = json.loads(card.read_text(encoding="utf-8"))
+    try:
+        saved = json.loads(card.read_text(encoding="utf-8"))
+        wanted, _, _ = saved["sha256"], saved["model_config"], saved["chars"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{card} is damaged ({error!r}): fetch it again") from None
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != saved["sha256"]:
-        raise ValueError(f"{path} is damaged: its SHA-256 is {found}, its card says {saved['sha256']}; fetch it again")
+    if found != wanted:
+        raise ValueError(f"{path} is damaged: its SHA-256 is {found}, its card says {wanted}; fetch it again")
     return saved
 
 
@@ -566,6 +618,7 @@ def judge(history, reference):
     if bad:
         return f"diverged: the loss is no number at step {bad[0]}; lower the learning rate, or clip the gradient"
     last, best, low_train = steps[-1], history.best, min(train_loss)
+    first = reference["runs"][0]["steps"][1]
     if train_loss[-1] > low_train + 0.1:
         return (f"diverging: the training loss rose from {low_train:.2f} to {train_loss[-1]:.2f}; lower the learning "
                 f"rate, warm it up for longer, or clip the gradient")
@@ -573,6 +626,8 @@ def judge(history, reference):
         return (f"overfitting: the validation loss turned up at step {steps[best]} ({val_loss[best]:.3f}, now "
                 f"{val_loss[-1]:.3f}) while the training loss fell to {train_loss[-1]:.2f}; keep the checkpoint of "
                 f"step {steps[best]}, or add dropout or text")
+    if last < first:  # before it the reference is a straight line, which no run follows
+        return f"too early to judge: the reference runs were first evaluated at step {first}, this one ends at {last}"
     low, high = band(reference, last)
     if val_loss[0] - val_loss[-1] < (val_loss[0] - high) / 2:
         return (f"stuck: at step {last} the loss is {val_loss[-1]:.2f}, where the reference runs have "
@@ -599,6 +654,8 @@ def notebook_speed(smoke, laptop, gpu):
     if speed not in minutes:
         raise ValueError(f"MYGPT_SPEED is {speed!r}: it must be one of {', '.join(SPEEDS)}, or unset")
     print(f"speed: {speed}, about {minutes[speed]:g} min to run (set MYGPT_SPEED to {', '.join(SPEEDS)} for another)")
+    if speed == "smoke":
+        print("smoke is for trying out: nothing is learned, so figures and numbers will not fit the text")
     return speed
 
 
@@ -638,11 +695,19 @@ def train_command(args):
     if rank() == 0:
         precision = resolve_precision(config.precision, device)
         print(f"{model.num_parameters():,} parameters, device {device}, {precision}, {processes()} process(es)")
-    history = train(model, train_data, val_data, config, out=args.out, resume=args.resume, tokenizer=tokenizer)
+    status = 0
+    try:
+        history = train(model, train_data, val_data, config, out=args.out, resume=args.resume, tokenizer=tokenizer)
+    except Interrupted as stopped:
+        history, status = stopped.history, 130  # what a shell says of Ctrl-C
+        if rank() == 0:
+            print(stopped)
     if rank() == 0:
         print(f"best validation loss {history.val_loss[history.best]:.4f} at step {history.steps[history.best]}: {args.out}/best.pt")
     if distributed.is_initialized():
         distributed.destroy_process_group()
+    if status:
+        sys.exit(status)
 
 
 def sample_command(args):

@@ -18,15 +18,18 @@ import threading
 import zipfile
 from pathlib import Path
 
+import nbformat
 import numpy
 import pytest
 import safetensors.torch
 import torch
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 import mygpt_train
 from kills import SOME_KILLS, kills_survived
 from mygpt_helpers import BigramLanguageModel, CharTokenizer
-from mygpt_train import History, load_checkpoint, load_model, load_pretrained, save_checkpoint, train
+from mygpt_train import History, Interrupted, load_checkpoint, load_model, load_pretrained, save_checkpoint, train
 from tiny_run import DATA, TOKENIZER, VAL, gpt, left_by, run, same, set_validation_losses, settings
 
 ROOT = Path(mygpt_train.__file__).resolve().parent
@@ -162,7 +165,30 @@ def test_a_finished_run_resumed_stays_as_it_is(tmp_path, uninterrupted):
     history = History.load(tmp_path / "history.json")
     seen = []
     assert run(tmp_path, gpt(5), resume=True, on_eval=seen.append) == history
-    assert same(left_by(tmp_path), uninterrupted()) and seen == []
+    assert same(left_by(tmp_path), uninterrupted())
+    assert [history.steps for history in seen] == [[0, 5, 10, 13]]  # shown, and not repeated
+
+
+def test_a_run_of_the_first_version_which_kept_no_checksum_goes_on(tmp_path, uninterrupted):
+    run(tmp_path, before_forward(gpt(), 6, interrupt))
+    saved = load_checkpoint(tmp_path / "last.pt")
+    del saved["texts"]
+    save_checkpoint(tmp_path / "last.pt", saved)
+    assert same(go_on(tmp_path, settings()), uninterrupted())
+
+
+def test_a_resumed_run_shows_at_once_what_there_is(tmp_path):
+    run(tmp_path, before_forward(gpt(), 6, interrupt))
+    seen = []
+    (tmp_path / "history.json").unlink()
+    run(tmp_path, resume=True, on_eval=lambda history: seen.append((tmp_path / "history.json").exists() and list(history.steps)))
+    assert seen == [[0, 5], [0, 5, 10], [0, 5, 10, 13]]
+
+
+def test_an_on_eval_that_leaves_the_model_in_evaluation_mode_does_not_disturb_the_run(tmp_path, uninterrupted):
+    model = gpt()
+    run(tmp_path, model, on_eval=lambda history: model.eval())
+    assert same(left_by(tmp_path), uninterrupted())
 
 
 def test_what_on_eval_draws_does_not_disturb_the_run(tmp_path, uninterrupted):
@@ -208,19 +234,43 @@ def test_what_a_killed_run_left_half_written_goes_away(tmp_path):
 # ----------------------------------------------------------------------------- interrupts
 
 
-def test_an_interrupt_ends_the_run_between_two_steps(tmp_path, capsys):
+def test_an_interrupt_ends_the_run_between_two_steps(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     history = run(tmp_path, before_forward(gpt(), 6, interrupt))
     assert signal.getsignal(signal.SIGINT) is before
     saved = load_checkpoint(tmp_path / "last.pt")
     assert saved["step"] == 7 and len(saved["losses"]) == 2  # of steps 5 and 6
     assert history.steps == [0, 5] == History.load(tmp_path / "history.json").steps
-    assert "interrupted after step 7" in capsys.readouterr().out
 
 
-def test_an_interrupt_without_a_folder_gives_the_history_too():
-    history = train(before_forward(gpt(), 6, interrupt), DATA, VAL, settings())
-    assert history.steps == [0, 5]
+def test_an_interrupt_during_the_last_evaluation_is_not_lost(tmp_path):
+    with pytest.raises(Interrupted, match="after step 13 of 13"):
+        train(gpt(), DATA, VAL, settings(), on_eval=at_the_end_of_evaluation(13, interrupt), out=tmp_path)
+    assert load_checkpoint(tmp_path / "last.pt")["step"] == 13
+
+
+@pytest.mark.parametrize("folder", [None, "kept"])
+def test_an_interrupt_raises_so_that_nothing_goes_on_with_a_half_trained_model(tmp_path, folder):
+    out = folder and tmp_path / folder
+    with pytest.raises(Interrupted, match="after step 7 of 13") as stopped:
+        train(before_forward(gpt(), 6, interrupt), DATA, VAL, settings(), out=out)
+    assert isinstance(stopped.value, KeyboardInterrupt) and stopped.value.history.steps == [0, 5]
+    assert (f"kept in {out}" if out else "half trained") in str(stopped.value)
+
+
+def test_a_notebook_shows_an_interrupt_in_one_line_and_runs_no_cell_below():
+    cells = [
+        "import signal, torch\nfrom mygpt_helpers import BigramLanguageModel\nfrom mygpt_train import TrainConfig, train",
+        "stop = lambda history: signal.raise_signal(signal.SIGINT)\ndata = torch.arange(100) % 65",
+        "history = train(BigramLanguageModel(65), data, data, TrainConfig(steps=9, eval_interval=9), stop)",
+        "print('and on')",
+    ]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with pytest.raises(CellExecutionError):
+        NotebookClient(nb, kernel_name="python3").execute()
+    error = next(output for output in nb.cells[2].outputs if output.output_type == "error")
+    assert len(error.traceback) == 1 and "interrupted after step 0 of 9" in error.traceback[0]
+    assert nb.cells[3].outputs == []
 
 
 def test_a_second_interrupt_breaks_off_at_once(tmp_path):
@@ -385,8 +435,12 @@ def test_another_configuration_is_refused_and_the_setting_named(tmp_path, stoppe
 
 def test_another_text_or_another_model_is_refused(tmp_path, stopped):
     (tmp_path / "last.pt").write_bytes(stopped[0])
-    with pytest.raises(ValueError, match="last.pt was made with other characters.*same text"):
+    with pytest.raises(ValueError, match="last.pt was made with another tokenizer.*same one"):
         train(gpt(), DATA, VAL, settings(), out=tmp_path, resume=True, tokenizer=CharTokenizer("abcdefh"))
+    both = torch.cat([DATA, VAL])
+    for texts in ((DATA, VAL.flip(0)), (DATA.flip(0), VAL), (both[:200], both[200:])):  # of the same characters
+        with pytest.raises(ValueError, match="another text"):
+            train(gpt(), *texts, settings(), out=tmp_path, resume=True, tokenizer=TOKENIZER)
     with pytest.raises(ValueError, match="last.pt was made with"):
         train(BigramLanguageModel(7), DATA, VAL, settings(), out=tmp_path, resume=True, tokenizer=TOKENIZER)
     assert (tmp_path / "last.pt").read_bytes() == stopped[0]
@@ -508,6 +562,10 @@ def test_shipped_weights_are_checked_against_their_card(shipped):
     with pytest.raises(ValueError, match=r"tiny.safetensors is damaged.*SHA-256.*fetch it again"):
         load_pretrained("tiny")
     assert weights.read_bytes() == spoilt
+    for spoilt in ("{}", "[]", "{half"):
+        (shipped / "tiny.json").write_text(spoilt, encoding="utf-8")
+        with pytest.raises(ValueError, match="tiny.json is damaged.*fetch it again"):
+            load_pretrained("tiny")
     (shipped / "tiny.json").unlink()
     with pytest.raises(FileNotFoundError, match="tiny.safetensors and tiny.json must both be"):
         load_pretrained("tiny")

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 import mygpt_checks
 
@@ -42,3 +43,10 @@ def test_an_answer_that_raises_is_told_why(name, capsys):
 
     assert getattr(mygpt_checks, name)(raises) is False
     assert "KeyError: 'q'" in capsys.readouterr().out
+
+
+def test_no_check_disturbs_the_random_numbers_of_the_notebook(capsys):
+    for name in CHECKS:
+        before = torch.get_rng_state()
+        getattr(mygpt_checks, name)(lambda *inputs: torch.rand(3))
+        assert torch.equal(torch.get_rng_state(), before), name

@@ -59,9 +59,10 @@ def test_a_figure_without_alt_text_is_refused(displayed):
 
 def test_the_live_curve_redraws_one_output(displayed):
     live = plots.LiveCurve(lines={"uniform guess": 4.174})
+    assert len(displayed) == 1  # its place, before any progress line
     live(HISTORY)
     live(HISTORY)
-    assert [kind for _, _, kind in displayed] == ["new", "update"]
+    assert [kind for _, _, kind in displayed] == ["new", "update", "update"]
     alt = displayed[-1][1]["image/png"]["alt"]
     assert "4.10 to 2.70" in alt and "4.20 to 2.60" in alt and "uniform guess at 4.174" in alt
     assert not plt.get_fignums()
@@ -216,18 +217,29 @@ def test_a_smoke_run_replaces_nothing(runs):
     assert ladder.read(runs / "ladder.json")["bigram"]["loss"] == 2.5
 
 
+def test_a_ladder_that_cannot_be_written_loses_the_rung_and_not_the_cell(runs, capsys, monkeypatch):
+    def refused(path, content):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(ladder, "write_whole", refused)
+    ladder.add_rung("bigram", 2.5)
+    said = capsys.readouterr().out
+    assert "'bigram' is not kept" in said and str(runs) in said and "MYGPT_RUNS" in said
+
+
 def test_what_is_no_rung_is_refused(runs):
     with pytest.raises(ValueError, match="'bigrams' is no rung: choose from uniform, unigram, bigram"):
         ladder.add_rung("bigrams", 2.5)
     with pytest.raises(ValueError, match="the loss of 'bigram' is nan"):
         ladder.add_rung("bigram", float("nan"))
     runs.mkdir()
-    (runs / "ladder.json").write_text("{half", encoding="utf-8")
-    with pytest.raises(ValueError, match="ladder.json is damaged"):
-        ladder.rungs(up_to="bigram")
-    with pytest.raises(ValueError, match="damaged"):
-        ladder.add_rung("bigram", 2.5)
-    assert (runs / "ladder.json").read_text(encoding="utf-8") == "{half"  # and left as it was
+    for damaged in ("{half", "[]", '{"bigram": 2.4}', '{"bigram": {"loss": null}}'):
+        (runs / "ladder.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(ValueError, match="ladder.json is damaged"):
+            ladder.rungs(up_to="bigram")
+        with pytest.raises(ValueError, match="damaged"):
+            ladder.add_rung("bigram", 2.5)
+        assert (runs / "ladder.json").read_text(encoding="utf-8") == damaged  # and left as it was
 
 
 def test_in_a_plain_terminal_figures_do_not_crash():

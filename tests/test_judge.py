@@ -94,6 +94,7 @@ VERDICTS = [  # how each sentence begins
     ("learning, but behind", "validation 2.200.*1.752 to 1.848.*other settings", [[4.2, 2.9, 2.5, 2.3, 2.2]]),
     ("better than", "validation 1.500.*a leak of the validation text", [[4.2, 2.4, 1.9, 1.6, 1.5]]),
     ("too early", "only once", [[4.2]]),
+    ("too early", "first evaluated at step 100, this one ends at 50", [[4.2, 2.5], [4.2, 2.5], [0, 50]]),
     ("too early", "", [[]]),
 ])
 def test_each_curve_gets_its_verdict_in_one_sentence(verdict, words, losses):

@@ -266,6 +266,9 @@ def test_attention_maps_are_those_of_the_forward_pass():
     (lambda: GPTConfig(n_head=0), "n_head is 0"),
     (lambda: GPTConfig(block_size=-1), "block_size is -1"),
     (lambda: GPTConfig(dropout=1.0), "dropout is 1.0"),
+    (lambda: GPTConfig(n_head=4.0), "n_head is 4.0: it must be an int"),
+    (lambda: GPT(CONFIG).generate(ids(1, 3).byte(), 1), r"of type torch.uint8: .*idx.long\(\)"),
+    (lambda: GPT(CONFIG).generate(ids(2, 3)[:0], 1), r"shape \(0, 3\): it must be \(B, T\)"),
 ])
 def test_bad_sizes_and_ids_are_named(call, words):
     with pytest.raises(ValueError, match=words):
@@ -276,6 +279,11 @@ def test_bad_sizes_and_ids_are_named(call, words):
 
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.5, 0.5, -1.0], [0.0, 3.0, -2.0, 2.0, 0.5]])
+
+
+def test_a_temperature_of_next_to_nothing_takes_the_likeliest():
+    for temperature in (1e-30, 1e-40, 1e-45, 1e-300):
+        assert sample(LOGITS, temperature).tolist() == [[0], [1]]
 
 
 def frequencies(**settings):

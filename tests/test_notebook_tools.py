@@ -71,6 +71,15 @@ def test_a_run_is_clean_and_its_ladder_becomes_the_reference(course, tmp_path):
     assert reference() == {"one": {"loss": 1}, "two": {"loss": 2.5}}
 
 
+def test_a_folded_answer_does_not_show_its_first_line():
+    answer, other = new_code_cell("1", metadata={"tags": ["hide-output"]}), new_code_cell("2")
+    for cell in (answer, other):
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="the answer")]
+    notebook = run_notebooks.tidy(run_notebooks.tidy(new_notebook(cells=[answer, other])))
+    assert [len(cell.outputs) for cell in notebook.cells] == [2, 1]
+    assert notebook.cells[0].outputs[0].data == {}
+
+
 def test_a_notebook_that_fails_is_not_saved(course, capsys):
     path = course("01_a.ipynb", ADD_RUNG % ("one", 1, ""), "1 / 0")
     before = path.read_bytes()

@@ -208,6 +208,13 @@ def test_make_lab_prepares_the_text_and_starts_jupyterlab(copy):
 
 
 @needs_make
+def test_make_reset_asks_which_notebook(copy):
+    for arguments in ((), ("EX=2",)):
+        status, said, _ = make(copy, "reset", *arguments)
+        assert status != 0 and "make reset NB=03" in said
+
+
+@needs_make
 def test_a_second_run_does_not_call_pip(copy):
     for target in ("lab", "bench", "test"):
         assert not make(copy, target)[2]
@@ -426,7 +433,7 @@ def test_readme_says_what_each_dependency_is_for():
 
 def test_ci_runs_the_two_commands_that_test_and_nothing_else():
     lines = [line for line in read(".ci/run").splitlines() if line and not line.startswith("#")]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test", "make test-browser"]
     assert os.name == "nt" or os.access(ROOT / ".ci" / "run", os.X_OK)
 
 

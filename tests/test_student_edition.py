@@ -47,6 +47,16 @@ def test_all_else_is_as_in_the_notebook(path, edition):
     assert [cell.source for cell in handed_out.cells if "stand-in" not in tags(cell)] == kept
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_an_exercise_that_is_filled_in_is_not_handed_out(path):
+    notebook = nbformat.read(path, as_version=4)
+    make_student.refuse_answers(notebook, path.name)
+    answer = code_cells(notebook, "exercise")[-1]
+    answer.source = answer.source.replace("...", "return 42")
+    with pytest.raises(SystemExit, match=rf"{path.name}: the exercise of check.\w+ is filled in.*make reset NB={path.name[:2]}"):
+        make_student.refuse_answers(notebook, path.name)
+
+
 def test_an_answer_that_the_notebook_goes_on_with_is_brought_along_unreadably():
     used = "def used_solution(x):\n    return x + 1  # é"
     unused = "# @title Solution\ndef other_solution():\n    secret = 1\n\n\nassert other_solution"

@@ -1,4 +1,5 @@
 """The training loop, step by step, the command line, and the choice of speed. Checkpoints have their own file."""
+import contextlib
 import math
 import re
 import runpy
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 import mygpt_train
 import tiny_run
 from mygpt_helpers import BigramLanguageModel, evaluate, get_batch
-from mygpt_train import PRESETS, TrainConfig, load_checkpoint, main, notebook_speed, resolve_precision, train
+from mygpt_train import PRESETS, TrainConfig, begin, load_checkpoint, main, notebook_speed, resolve_precision
+from mygpt_train import train, update
 from tiny_run import gpt, settings
 
 DATA = torch.randint(5, (500,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -87,10 +89,26 @@ def test_the_progress_line_ends_full_with_both_losses(capsys):
     assert all(word in last for word in ("100%", "25/25", "train", "val", "tokens/s"))
 
 
+def test_a_step_takes_its_batch_to_where_the_model_is(monkeypatch):
+    class Arrived(Exception):
+        pass
+
+    def forward(x, y):
+        assert x.device.type == y.device.type == "meta"
+        raise Arrived
+
+    run = begin(fresh(), TrainConfig(**CONFIG))
+    run.model = torch.nn.Linear(1, 1, device="meta")  # stands for a GPU
+    monkeypatch.setattr(mygpt_train, "mixed_precision", lambda *_: contextlib.nullcontext())
+    with pytest.raises(Arrived):
+        update(run, forward, DATA)
+
+
 @pytest.mark.parametrize("wrong", [
     dict(steps=0), dict(batch_size=0), dict(block_size=0), dict(eval_interval=-1), dict(patience=0),
     dict(learning_rate=0.0), dict(learning_rate=math.nan), dict(min_learning_rate=-1.0), dict(min_learning_rate=0.5),
-    dict(grad_clip=0),
+    dict(grad_clip=0), dict(steps=2.5), dict(batch_size=4.0), dict(seed=1.5), dict(warmup_steps=0.5),
+    dict(learning_rate=math.inf), dict(weight_decay=math.nan), dict(grad_clip=math.inf),
     dict(warmup_steps=-1), dict(warmup_steps=3001), dict(weight_decay=-0.1), dict(beta2=1.0), dict(precision="'fp8'"),
 ])
 def test_a_bad_setting_is_named(wrong):

@@ -4,7 +4,7 @@ import torch
 
 import mygpt_train
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig
-from mygpt_train import TrainConfig, load_checkpoint, train
+from mygpt_train import Interrupted, TrainConfig, load_checkpoint, train
 
 DATA = torch.randint(7, (300,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 VAL = torch.randint(7, (60,), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
@@ -26,9 +26,15 @@ def settings(**changes):
 
 
 def run(out, model=None, config=None, seed=0, **more):
-    """Train a fresh tiny GPT into the folder `out`; the seed decides its first weights and its dropout."""
+    """Train a fresh tiny GPT into the folder `out`; the seed decides its first weights and its dropout.
+
+    Returns the history, of an interrupted run as far as it came.
+    """
     model = gpt(seed) if model is None else model
-    return train(model, DATA, VAL, config or settings(), out=out, tokenizer=TOKENIZER, **more)
+    try:
+        return train(model, DATA, VAL, config or settings(), out=out, tokenizer=TOKENIZER, **more)
+    except Interrupted as stopped:
+        return stopped.history
 
 
 def set_validation_losses(monkeypatch, losses):

@@ -58,6 +58,8 @@ CASES = [
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, swap=True), "swapped"),
     ("consecutive_windows", lambda data, T: [d[: len(data) // T * T].view(-1, T) for d in (data, data[1:])], "no target"),
     ("consecutive_windows", lambda data, T: [part[:-1] for part in windows(data, T, T)], "one row too few"),
+    ("consecutive_windows", lambda data, T: [list(part) for part in windows(data, T, T)], "torch.stack"),
+    ("consecutive_windows", lambda data, T: (None, None), "must be tensors"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha)[0], "shape"),
     ("trigram", lambda ids, V, alpha: torch.bincount(ids[2:]).view(V, V, V), "minlength"),
     ("trigram", lambda ids, V, alpha: in_bytes(ids, V, alpha), "overflow"),

@@ -72,8 +72,8 @@ def nudges(f, x, tries, size):
 
 
 def by_jacobian(f, x):
-    slopes = torch.autograd.functional.jacobian(lambda x: f(x[None])[0], x[0])  # (T, any, T, C)
-    return not slopes.abs().sum(dim=(1, 3)).triu(1).any()
+    slopes = torch.autograd.functional.jacobian(f, x)  # (B, T, any, B, T, C)
+    return not slopes.abs().sum(dim=(0, 2, 3, 5)).triu(1).any()
 
 
 def aliased(f, x):
@@ -134,6 +134,8 @@ CASES = [
     ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q) @ (x @ w_k).permute(2, 1, 0) @ (x @ w_v), "last two axes"),
     ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q) @ (x @ w_k) @ (x @ w_v), "last two axes"),
     ("causal_attention", lambda x, w_q, w_k, w_v: x @ w_q.T, "no transpose"),
+    ("causal_attention", lambda x, w_q, w_k, w_v: late((x @ w_q) @ (x @ w_k).mT / 3**0.5, torch.ones(5, 5).tril()) @ (x @ w_v), "large ones give nan"),
+    ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q @ (x @ w_k).mT / 3**0.5).masked_fill(torch.ones(5, 5).triu(1) > 0, -50.0).softmax(-1) @ (x @ w_v), "with large ones"),
     ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q @ (x @ w_k).mT / 3**0.5).softmax(-1).tril() @ x @ w_v, "before the mask"),
     ("causal_attention", lambda x, w_q, w_k, w_v: hide(x @ w_q @ (x @ w_k).mT / 3**0.5, ~torch.ones(5, 5).tril().bool()).softmax(-1), "these are the weights"),
     ("is_causal", lambda f, x: True, "never finds"),
@@ -154,6 +156,7 @@ CASES = [
     ("is_causal", lambda f, x: nudges(f, x, 1, 3.0), "many large"),
     ("is_causal", by_jacobian, "many large"),
     ("is_causal", lambda f, x: finds(f, x, range(6)), "move alike"),
+    ("is_causal", lambda f, x: nudges(lambda y: f(y)[:1], x, 40, 5.0), "second text alone"),
     ("look_one_back", lambda T: places(T, 10, 0), "itself"),
     ("look_one_back", lambda T: places(T, 10, -1), "wrong way"),
     ("look_one_back", lambda T: places(T, 10, 2), "two back"),
@@ -163,5 +166,6 @@ CASES = [
     ("look_one_back", lambda T: places(9, 10, 1), "T = 5"),
     ("look_one_back", lambda T: places(T, 10, 1)[0], "two tensors"),
     ("look_one_back", lambda T: (torch.zeros(T, 4), torch.zeros(T, 4)), "equal"),
+    ("look_one_back", lambda T: (torch.zeros(T, 0), torch.zeros(T, 0)), "(T, hs)"),
     ("look_one_back", lambda T: (places(T, float("inf"), 1)), "finite"),
 ]

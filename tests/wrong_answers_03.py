@@ -14,9 +14,13 @@ def head(x, w_query, w_key, w_value, past, factor=None, mask="before", dim=-1, r
         scores = scores.masked_fill(~look, float("-inf"))
     if mask == "zero":
         scores = scores * look
+    if mask == "small":
+        scores = scores.masked_fill(~look, -20.0)
     weights = scores.softmax(dim)
-    if mask == "after":
+    if mask in ("after", "late"):
         weights = weights * look
+    if mask == "late":
+        weights = weights / weights.sum(dim=-1, keepdim=True)
     return weights if read is None else weights @ (v if read == "v" else x)
 
 
@@ -124,6 +128,8 @@ CASES = [
     ("head_forward", wrong_head(mask=None), "future"),
     ("head_forward", wrong_head(mask="after"), "no longer sum to 1"),
     ("head_forward", wrong_head(mask="zero"), "e^0"),
+    ("head_forward", wrong_head(mask="small"), "with large ones"),
+    ("head_forward", wrong_head(mask="late"), "large ones give nan"),
     ("head_forward", wrong_head(flip=True), "wrong way round"),
     ("head_forward", wrong_head(crop=False), "past[:T, :T]"),
     ("head_forward", wrong_head(dim=1), "dim=-1"),

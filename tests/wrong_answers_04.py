@@ -13,11 +13,11 @@ def packed(heads, order="qkv", by_head=False, dim=0):
     return torch.cat([getattr(head, name).weight for head, name in pairs], dim=dim)
 
 
-def one_key(x, wq, wk, wv, nh, diagonal=1, dim=-1):
+def one_key(x, wq, wk, wv, nh, diagonal=1, dim=-1, hidden=float("-inf")):
     q = (x @ wq).view(*x.shape[:2], nh, -1).transpose(1, 2)
     scores = q @ (x @ wk)[:, None].transpose(-2, -1) * wk.size(1) ** -0.5
     future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(diagonal)
-    weights = scores.masked_fill(future, float("-inf")).softmax(dim)
+    weights = scores.masked_fill(future, hidden).softmax(dim)
     return (weights @ (x @ wv)[:, None]).transpose(1, 2).flatten(2)
 
 
@@ -67,6 +67,7 @@ CASES = [
     ("pack_heads", lambda heads: packed(heads, dim=1), "dim=0"),
     ("pack_heads", lambda heads: packed(heads[:1]), "first head"),
     ("pack_heads", lambda heads: [head.query for head in heads], "tensor"),
+    ("multi_query", lambda *inputs: one_key(*inputs, hidden=-50.0), "with large ones"),
     ("multi_query", lambda *inputs: shared(*inputs, causal=False), "mask is missing"),
     ("multi_query", lambda *inputs: shared(*inputs, width=1), "not scaled"),
     ("multi_query", lambda x, *inputs: shared(x, *inputs, width=x.size(-1)), "n_embd"),

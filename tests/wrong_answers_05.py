@@ -100,6 +100,7 @@ CASES = [
     ("layer_norm", norm(correction=1), "C - 1"),
     ("layer_norm", norm(dim=(1, 2)), "text"),
     ("layer_norm", norm(dim=(0, 1, 2)), "whole batch"),
+    ("layer_norm", lambda x, w, b, eps: (x - x.mean()) / (x.var() + eps).sqrt() * w + (0 if b is None else b), "of all numbers"),
     ("layer_norm", norm(dim=(0, 1)), "batch normalisation"),
     ("layer_norm", norm(dim=1), "over the tokens"),
     ("layer_norm", norm(eps_outside=True), "under the root"),

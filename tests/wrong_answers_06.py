@@ -31,14 +31,14 @@ class TwoTables(BigramLanguageModel):
         return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
-def by_weights(step, batches=2, only_first=False):
+def by_weights(step, batches=2, part=slice(None)):
     models = []
     for run in (lambda m, b: [step(m, torch.optim.SGD(m.parameters(), lr=1.0), x, y) for x, y in b], right_steps):
         torch.manual_seed(0)
         models.append(TwoTables())
         run(models[-1], two_batches()[:batches])
     same = [torch.equal(a, b) for a, b in zip(*(m.parameters() for m in models))]
-    return same[0] if only_first else all(same)
+    return all(same[part])
 
 
 def by_gradient_left(step):  # looks at .grad after two steps instead of at the weights
@@ -60,9 +60,14 @@ def by_gradient_none(step):
     return model.token_embedding.weight.grad is None
 
 
-def rate(rise=1, begin=0, from_zero=False, over=0, bend=lambda d: (1 + math.cos(math.pi * d)) / 2, floor=True, full=False):
+def by_gradient_before(step):
+    model = BigramLanguageModel(5)
+    return model.token_embedding.weight.grad.sum() == 0
+
+
+def rate(rise=1, begin=0, from_zero=False, over=0, bend=lambda d: (1 + math.cos(math.pi * d)) / 2, floor=True, full=False, last_rise=0):
     def learning_rate(step, steps, warmup, high, low):
-        if step < warmup and rise is not None:
+        if step < warmup + last_rise and rise is not None:
             return high * (step + rise) / warmup
         done = step / steps if from_zero else (step - warmup) / (steps + over * warmup)
         base = low if floor else 0.0
@@ -89,14 +94,18 @@ CASES = [
     ("own_gradient", lambda step: not by_weights(step), "wrong way round"),
     ("own_gradient", by_gradient_left, "never moves the weights"),
     ("own_gradient", by_gradient_none, "was called wrong"),
-    ("own_gradient", lambda step: by_weights(step, only_first=True), "every parameter"),
+    ("own_gradient", lambda step: by_weights(step, part=slice(1)), "every parameter"),
     ("own_gradient", lambda step: "yes", "True or False"),
+    ("own_gradient", by_gradient_before, ".grad is None until"),
+    ("own_gradient", lambda step: by_weights(step, part=slice(1, None)), "every parameter"),
     ("learning_rate", rate(rise=0, over=-1), "does nothing"),
     ("learning_rate", rate(rise=None, from_zero=True), "no warm-up"),
     ("learning_rate", rate(from_zero=True), "began at step 0"),
     ("learning_rate", rate(over=0), "does not reach low"),
-    ("learning_rate", rate(over=-2), "too early"),
+    ("learning_rate", rate(over=-2), "low too early"),
+    ("learning_rate", rate(over=-1.1), "one step too early"),
     ("learning_rate", rate(over=-1, floor=False), "down to 0"),
+    ("learning_rate", rate(over=-1, last_rise=1), "belongs to the cosine"),
     ("learning_rate", rate(over=-1, full=True), "above high"),
     ("learning_rate", rate(over=-1, bend=lambda d: 1 - d), "straight line down"),
     ("learning_rate", rate(over=-1, bend=lambda d: (1 - math.cos(math.pi * d)) / 2), "rises after"),
@@ -105,6 +114,7 @@ CASES = [
     ("learning_rate", rate(over=-1, bend=lambda d: (1 + math.cos(d)) / 2), "without π"),
     ("learning_rate", rate(over=-1, bend=lambda d: 1.0), "stays at high"),
     ("learning_rate", lambda step, *others: torch.arange(step), "one number"),
+    ("learning_rate", lambda step, steps, warmup, high, low: rate(over=-1)(step, 50, 10, 0.8, 0.1), "for no others"),
     ("learning_rate", lambda step, steps, warmup, high, low: high * 0.99**step, "is wanted"),
     ("needed_to_resume", {"weights"}, "'optimizer' is missing"),
     ("needed_to_resume", {"weights", "optimizer"}, "'step' is missing"),

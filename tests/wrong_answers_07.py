@@ -29,6 +29,12 @@ def nucleus(drop=lambda sums, ordered, p: sums - ordered >= p, descending=True, 
     return keep_top_p
 
 
+def by_threshold(logits, p):
+    ordered = softmax(logits).sort(dim=-1, descending=True).values
+    n_kept = (ordered.cumsum(dim=-1) - ordered < p).sum(dim=-1, keepdim=True)
+    return logits.masked_fill(softmax(logits) < ordered.gather(-1, n_kept - 1), float("-inf"))
+
+
 def whole_batch(logits, p):
     probs = softmax(logits).flatten() / len(logits)
     ordered, order = probs.sort(descending=True)
@@ -178,6 +184,7 @@ CASES = [
     ("keep_top_p", lambda z, p: z[:, :3], "shape (3, 3)"),
     ("keep_top_p", lambda z, p: z.masked_fill(z < z.max(), float("-inf")), "should keep"),
     ("keep_top_p", in_place_nucleus, "themselves were changed"),
+    ("keep_top_p", by_threshold, "a threshold cannot tell them apart"),
     ("attend_one", step(seen=lambda length: slice(None)), "rubbish"),
     ("attend_one", step(seen=lambda length: slice(0, length)), "does not see itself"),
     ("attend_one", step(seen=lambda length: slice(0, length + 2)), "one place too many"),
