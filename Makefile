@@ -64,6 +64,7 @@ update:
 	$(WITH_PYTHON) tools/student.py update
 
 reset:
+	$(if $(NB),,$(error say which notebook: make reset NB=03, or one exercise of it: make reset NB=03 EX=2))
 	$(WITH_PYTHON) tools/student.py reset $(NB) $(if $(EX),--exercise $(EX))
 
 clean:

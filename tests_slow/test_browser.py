@@ -133,6 +133,14 @@ def test_a_notebook_runs_from_its_first_cell_to_its_last_and_shows_its_figures(p
     assert strangers == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, **named)
+def test_what_is_folded_shows_none_of_its_answer(path, lab, page):
+    lab.open(page, path.name)
+    folded = page.locator(".jp-OutputPlaceholder .jp-PlaceholderText")
+    expect(folded).to_have_count(sum("hide-output" in c.metadata.get("tags", []) for c in code_cells(read(path))))
+    assert "".join(folded.all_text_contents()).strip() == ""
+
+
 # ----------------------------------------------------------------------------- widgets
 
 
@@ -217,19 +225,19 @@ def tab_to(page, control):
 
 # ----------------------------------------------------------------------------- interrupting a training run
 
-# `train` as it is, but of a run that nobody waits for
+# `train` as it is, but a run that nobody waits for, and of which nothing is kept
 ENDLESS = """
 from dataclasses import replace
 import mygpt_train
-real_train = mygpt_train.train
-def endless(model, train_data, val_data, config, *others, **more):
-    return real_train(model, train_data, val_data, replace(config, steps=1_000_000), *others, **more)
-mygpt_train.train = endless
+def train(model, train_data, val_data, config, *others, **more):
+    kept_nowhere = {name: value for name, value in more.items() if name not in ("out", "resume")}
+    endless = replace(config, steps=1_000_000)
+    return mygpt_train.train(model, train_data, val_data, endless, *others, **kept_nowhere)
 """
 SCRATCH = """
 import torch
 from mygpt_helpers import BigramLanguageModel
-from mygpt_train import TrainConfig, train
+from mygpt_train import TrainConfig
 data = torch.arange(1000) % 65
 history = train(BigramLanguageModel(65), data, data[:100], TrainConfig(steps=1, eval_interval=10))
 """
@@ -266,8 +274,7 @@ def test_an_interrupt_from_the_menu_ends_training_with_the_history_so_far(lab, p
 @pytest.mark.parametrize("path", TRAINING, **named)
 def test_a_notebook_goes_on_after_an_interrupt_of_its_first_training(path, lab, page):
     cells, place = read(path).cells, first_training(path)
-    section = cells[: place + 1] + [cell for cell in cells[place + 1 :] if cell.cell_type == "code"][:1]
-    lab.open(page, write(lab, f"interrupted_{path.name}", ENDLESS, *section))
+    lab.open(page, write(lab, f"interrupted_{path.name}", *cells[:place], ENDLESS, cells[place], "print('and on')"))
 
     def press_i_twice():
         page.keyboard.press("Escape")
@@ -275,6 +282,7 @@ def test_a_notebook_goes_on_after_an_interrupt_of_its_first_training(path, lab, 
         page.keyboard.press("i")
 
     interrupt_training(page, press_i_twice)
+    assert page.locator(OUTPUT).all_text_contents()[-1] == "and on\n"
 
 
 # ----------------------------------------------------------------------------- the book and the slides

@@ -8,12 +8,13 @@ own words (the pictures' alt texts, the folds). A warning of Sphinx's is an erro
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import nbformat
-from run_notebooks import ROOT, WIDGET_VIEW, find, write_whole
+from run_notebooks import NOTHING, ROOT, WIDGET_VIEW, find, write_whole
 
 SOURCE = ROOT / "build" / "book-source"
 BOOK = ROOT / "build" / "book"
@@ -47,7 +48,7 @@ def for_the_book(notebook):
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        cell.outputs = [output for output in cell.outputs if WIDGET_VIEW not in output.get("data", {})]
+        cell.outputs = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {}) and o != NOTHING]
         told = {}
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-cell"]
@@ -85,11 +86,13 @@ def lay_out():
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(CONF, SOURCE, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docs", SOURCE / "docs")
-    for path in [*ROOT.glob("LICENSE*"), ROOT / "CONTRIBUTING.md", *(ROOT / "notebooks").glob("*.md")]:
+    for path in [*ROOT.glob("LICENSE*"), ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "GLOSSARY.md"]:
         target = SOURCE / path.relative_to(ROOT)
         target.parent.mkdir(exist_ok=True)
         shutil.copy(path, target)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    # the teacher's guide answers every prediction, so the book, which students read, is without it
+    readme = re.sub(r"\[([^]]*)\]\(notebooks/TEACHING.md\)", r"\1", readme)
     write_whole(SOURCE / "index.md", readme + CONTENTS)
     for path in find([]):
         notebook = for_the_book(nbformat.read(path, as_version=4))

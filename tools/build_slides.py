@@ -11,9 +11,10 @@ Which cells a deck shows stands in their metadata, `slideshow.slide_type`, which
     fragment  the same, but appears on a key press: answers to predictions
     skip      is left out
 
-A notebook's text is written to be read alone, so a slide shows only the gist of it (see `gist`) and the
-speaker's notes (key S) have all of it. Of a code cell with a picture the slide shows the picture alone;
-code longer than a few lines gives way to its output.
+A notebook's text is written to be read alone, so a slide shows only the gist of it (see `gist`), but
+whole what a question needs and what answers it (see `wording`). The speaker's notes (key S) have all of
+it, also that of skipped text cells, one note for each slide. Of a code cell with a picture the slide shows
+the picture alone; answers, and what code longer than a few lines puts out, stand without their code.
 """
 
 import base64
@@ -28,13 +29,17 @@ from export_html import PICTURES_WITH_ALT, FormulasAsMathML
 from nbconvert import SlidesExporter
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments.formatters import HtmlFormatter
-from run_notebooks import ROOT, find, write_whole
+from run_notebooks import NOTHING, ROOT, find, write_whole
 
 SLIDES = ROOT / "build" / "slides"
 LONGEST_CODE = 20  # lines on a slide; longer code is not shown
 LONGEST_WITH_OUTPUT = 5  # with more lines the output stands alone
+LONGEST_WITH_CODE = 8  # an output with more lines stands alone
+LONGEST_OUTPUT = 22  # lines; longer output is cut
+SHORT = 55  # words; shorter paragraphs are shown whole, unless they read a picture
+LONGEST_WHOLE = 140  # words of an answer, or before a question; of what is longer the gist is shown
 
-EXERCISE, QUESTION = "### Exercise", "> **Predict.**"
+EXERCISE, SOLUTION, QUESTION = "### Exercise", "*A solution", "> **Predict.**"
 READING, PAPERS = "**Read the picture.**", "**Papers.**"
 
 
@@ -52,27 +57,33 @@ def paragraphs(source):
     return [paragraph for paragraph in re.split(r"\n\s*\n", apart) if paragraph.strip()]
 
 
-def sections(cell):
-    """The parts of a text cell that a deck may show, each beginning where a new slide may begin."""
+def sections(source):
+    """The parts of a text that a deck may show or tell, each beginning where a new slide may begin."""
     parts = [[]]
-    for paragraph in paragraphs(cell.source):
+    for paragraph in paragraphs(source):
         if paragraph.startswith(("#", QUESTION)):
             parts.append([])
-        if not paragraph.startswith(PAPERS):
-            parts[-1].append(paragraph)
-    parts = [part for part in parts if part and not part[0].startswith(EXERCISE)]
-    headings = [i for i, part in enumerate(parts) if part[0].startswith("#")]
-    # what stands before the heading reads the result before, which need not be in the deck
-    return parts[headings[0]:] if slide_type(cell) == "slide" and headings else parts
+        parts[-1].append(paragraph)
+    return [part for part in parts if part and not part[0].startswith((EXERCISE, SOLUTION))]
+
+
+def wording(paragraphs, whole):
+    """What a slide shows of some paragraphs: their gist, or all of them if `whole` and not too long."""
+    shown, words = [], 0
+    for paragraph in paragraphs:
+        words += len(paragraph.split())
+        shown.append(paragraph if whole and words <= LONGEST_WHOLE else gist(paragraph))
+    return "\n\n".join(shown)
 
 
 def gist(paragraph):
     """What a slide shows of a paragraph.
 
-    Headings, questions, lists, tables and formulas whole; else the first sentence, and every one with
-    something bold in it (a new word, a conclusion) or that asks something.
+    Headings, questions, lists, tables, formulas and short paragraphs whole; else the first sentence, and every one
+    with something bold in it (a new word, a conclusion) or that asks something.
     """
-    if re.match(r"#|>|\* |\||\$\$", paragraph):
+    is_short = len(paragraph.split()) <= SHORT and not paragraph.startswith(READING)
+    if is_short or re.match(r"#|>|\* |\||\$\$", paragraph):
         return paragraph
     first, *others = sentences(paragraph)
     return " ".join([first] + [other for other in others if "**" in other or other.endswith("?")])
@@ -95,77 +106,127 @@ def sentences(paragraph):
 
 def deck(notebook):
     """The notebook that nbconvert turns into slides: what they show, with a slide type for every cell."""
-    cells, heading, shows_code = [], "", False
-    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None]):
-        if slide_type(cell) == "skip":
-            continue
-        if cell.cell_type == "code":
-            parts = [code_part(cell)]
-        else:
-            next_is_shown = following is not None and slide_type(following) != "skip"
-            parts = text_parts(cell, next_is_shown)
-        for number, part in enumerate(parts):
-            first_line = part.source.split("\n")[0] if part.cell_type == "markdown" else ""
-            kind = slide_type(cell) if number == 0 or slide_type(cell) == "fragment" else "-"
-            a_question_after_code = number > 0 and first_line.startswith(QUESTION) and shows_code
-            if first_line.startswith("#") or a_question_after_code:
-                kind = "slide"
-            if kind == "slide":
-                shows_code = False
-                if first_line.startswith("#"):
-                    heading = first_line.lstrip("# ")
-                else:
-                    # the backslash: else Markdown would see a numbered list
-                    part.metadata["running_head"] = heading.replace(". ", "\\. ")
-            shows_code = shows_code or part.cell_type == "code"
-            part.metadata["slideshow"] = {"slide_type": kind}
+    cells, has_code = [], False
+    for before, cell, after in zip([None, *notebook.cells], notebook.cells, [*notebook.cells[1:], None]):
+        for number, part in enumerate(parts_of(cell, is_shown(before), is_shown(after))):
+            begins = part.metadata.get("paragraphs", [""])[0]
+            if begins.startswith("#") or (number > 0 and begins.startswith(QUESTION) and has_code):
+                marked(part, "slide")
+            has_code = part.cell_type == "code" or (has_code and slide_type(part) != "slide")
             cells.append(part)
+    heading = ""
+    for slide in slides(cells):
+        heading = finish(slide, heading)
     return new_notebook(cells=cells, metadata=dict(notebook.metadata) | {"title": heading_of(notebook)})
+
+
+def slides(cells):
+    """The cells of each slide."""
+    starts = [i for i, cell in enumerate(cells) if slide_type(cell) == "slide"]
+    return [cells[start:end] for start, end in zip(starts, [*starts[1:], len(cells)])]
+
+
+def is_shown(cell):
+    return cell is not None and slide_type(cell) != "skip"
 
 
 def heading_of(notebook):
     return notebook.cells[0].source.split("\n")[0].lstrip("# ")
 
 
-def text_parts(cell, next_is_shown):
-    parts, cells = sections(cell), []
-    for number, part in enumerate(parts):
-        shown = list(part)
-        if shown[-1].endswith(":") and not (next_is_shown and number == len(parts) - 1):
-            shown[-1] = " ".join(sentences(shown[-1])[:-1])  # announced what the deck leaves out
-        if number == 0 and slide_type(cell) == "fragment" and not shown[0].startswith("#"):
-            # the answer to a question, without what leads on from it
-            shown[1:] = [paragraph for paragraph in shown[1:] if "**" in paragraph]
-        text = "\n\n".join(gist(paragraph) for paragraph in shown if paragraph)
-        if text:
-            cells.append(new_markdown_cell(text))
-            if text != "\n\n".join(part):
-                cells[-1].metadata["notes"] = "\n\n".join(part)
-    return cells
+def finish(slide, heading):
+    """Write the texts of a slide, its running head if it has no heading, and its note; returns its heading.
+
+    The note stands in the last cell: the speaker's view shows one note a slide.
+    """
+    asks = any([cell.metadata.pop("asks", False) for cell in slide])
+    for cell in slide:
+        if cell.cell_type == "markdown":
+            cell.source = wording(cell.metadata.pop("paragraphs"), asks or slide_type(cell) == "fragment")
+    notes = [cell.metadata.pop("notes", "") for cell in slide]
+    slide[-1].metadata["slide_notes"] = "\n\n".join(filter(None, notes)) or "–"
+    if slide[0].source.startswith("#"):
+        return slide[0].source.split("\n")[0].lstrip("# ")
+    # the backslash: else Markdown would see a numbered list
+    slide[0].metadata["running_head"] = heading.replace(". ", "\\. ")
+    return heading
+
+
+def parts_of(cell, follows, leads_on):
+    """What a cell becomes in the deck. `follows`, `leads_on`: whether the cells before and after it are shown."""
+    if cell.cell_type == "markdown":
+        return text_parts(cell, follows, leads_on)
+    return [code_part(cell)] if is_shown(cell) else []
+
+
+def text_parts(cell, follows, leads_on):
+    """The parts of a text cell.
+
+    Of a cell that starts a slide, what stands before its first heading still reads the result before: it
+    appears on that slide, on a key press, or stands in its note if the result is not shown.
+    """
+    source, kind, first = cell.source, slide_type(cell), 0
+    if kind == "slide":  # a paragraph's own heading becomes the slide's
+        source = re.sub(r"\A\*\*(?!Read the picture|Papers)([^*]+)\.\*\* ", r"### \1\n", source)
+    parts = sections(source)
+    if kind == "slide":
+        first = next((i for i, part in enumerate(parts) if part[0].startswith("#")), 0)
+    before, after = "fragment" if follows else "skip", "-" if kind == "slide" else kind
+    kinds = [before] * first + [kind] + [after] * len(parts)
+    made = [text_part(part, its, leads_on and part is parts[-1]) for part, its in zip(parts, kinds)]
+    for part in made:
+        part.metadata["asks"] = is_shown(cell) and QUESTION in source
+    return made
+
+
+def text_part(paragraphs, kind, leads_on):
+    """A cell with the paragraphs that a slide may show, and in its notes the whole text."""
+    shown = [paragraph for paragraph in paragraphs if kind != "skip" and not paragraph.startswith(PAPERS)]
+    if shown and shown[-1].endswith(":") and not leads_on:
+        shown[-1:] = filter(None, [" ".join(sentences(shown[-1])[:-1])])  # announced what the deck leaves out
+    part = new_markdown_cell()
+    part.metadata["paragraphs"] = shown or [""]
+    part.metadata["notes"] = re.sub(r"^#+ (.*)$", r"**\1**", "\n\n".join(paragraphs), flags=re.M)
+    return marked(part, kind if shown else "-")
+
+
+def marked(cell, kind):
+    cell.metadata["slideshow"] = {"slide_type": kind}
+    return cell
 
 
 def code_part(cell):
     source = re.sub(r"\n{3,}", "\n\n", cell.source)
     part = nbformat.from_dict(dict(cell) | {"metadata": {}, "source": source})
     pictures = [output for output in cell.outputs if is_picture(output)]
-    texts = map(without_progress, cell.outputs)
-    part.outputs = pictures or [output for output in texts if output.get("text") != ""]
-    longest = LONGEST_WITH_OUTPUT if part.outputs else LONGEST_CODE
-    if pictures or len(part.source.split("\n")) > longest:
+    texts = map(for_a_slide, cell.outputs)
+    part.outputs = pictures or [output for output in texts if output.get("text") != "" and output != NOTHING]
+    if not shows_code(part, slide_type(cell)):
         part.metadata["transient"] = {"remove_source": True}
     part.metadata["tall"] = any(is_tall(picture.data["image/png"]) for picture in pictures)
-    return part
+    return marked(part, slide_type(cell))
+
+
+def shows_code(cell, kind):
+    """Whether a cell's code stands on the slide, or gives way to what it put out."""
+    lines = len(cell.source.split("\n"))
+    if not cell.outputs:
+        return lines <= LONGEST_CODE
+    put_out = sum(output.get("text", "").count("\n") for output in cell.outputs)
+    short = lines <= LONGEST_WITH_OUTPUT and put_out <= LONGEST_WITH_CODE
+    return short and kind != "fragment" and not any(map(is_picture, cell.outputs))
 
 
 def is_tall(png):
     """Whether a picture is so high that the text had better stand beside it."""
     width, height = struct.unpack(">II", base64.b64decode(png)[16:24])
-    return width < 1.35 * height
+    return width < 1.5 * height
 
 
-def without_progress(output):
+def for_a_slide(output):
     if output.output_type == "stream":
         lines = [line for line in output.text.split("\n") if "%|" not in line]
+        lines = lines[:LONGEST_OUTPUT - 1] + ["…"] if len(lines) > LONGEST_OUTPUT else lines
         return nbformat.from_dict(dict(output) | {"text": "\n".join(lines)})
     return output
 
@@ -204,10 +265,10 @@ TEMPLATE = """
 {%- else -%}
 {{ cell.source | markdown2html }}
 {%- endif -%}
-{%- if cell.metadata.notes -%}
-<aside class="notes">{{ cell.metadata.notes | markdown2html }}</aside>
-{%- endif -%}
 {%- if cell.metadata.fragment_end -%}</div>{%- endif -%}
+{%- if cell.metadata.slide_notes -%}
+<aside class="notes">{{ cell.metadata.slide_notes | markdown2html }}</aside>
+{%- endif -%}
 {%- if cell.metadata.slide_end -%}</section></section>{%- endif -%}
 {%- endblock any_cell -%}
 
@@ -221,6 +282,17 @@ Reveal.initialize({
   hash: true, slideNumber: "c/t", controlsLayout: "edges", scrollActivationWidth: null,
   plugins: [RevealNotes],
 });
+// code is as large as there is room for; pictures take the height that is left
+const fit = () => {
+  const slide = Reveal.getCurrentSlide(), pictures = [...slide.querySelectorAll("img")];
+  const room = () => 700 - slide.offsetHeight;
+  for (let size = 24; size === 24 || (size >= 17 && room() < 0); size--) {
+    slide.style.setProperty("--code-size", `${size}px`);
+  }
+  const share = room() / pictures.length;
+  for (const picture of pictures) picture.style.height = `${picture.offsetHeight + share}px`;
+};
+for (const event of ["ready", "slidechanged"]) Reveal.on(event, fit);
 </script>
 </body>
 </html>

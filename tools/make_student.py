@@ -12,11 +12,14 @@ import base64
 import copy
 import re
 import shutil
+import sys
 
 import nbformat
 from make_colab import bundle, code
 from nbformat.v4 import new_markdown_cell
-from run_notebooks import ROOT, find, save_notebook, write_whole
+from run_notebooks import ROOT, find, save_notebook, write_whole  # which makes the modules importable
+
+from mygpt_text import load_text
 
 COURSE = (
     "LICENSE", "LICENSE-text", "environment.yml", "pyproject.toml", "requirements.txt", "mygpt_*.py",
@@ -51,6 +54,7 @@ py -3.11 -m venv .venv
 
 Before a cell that a **Predict** asks about: predict, and only then run it. Exercises check themselves:
 `check.name(answer)` says in one line what is right or which mistake it looks like. Your teacher has the solutions.
+Keep this folder as you were given it, and work in a copy: a cell that you want back is there.
 Where a notebook goes on with an answer, it brings a right one along in a form that cannot be read by accident.
 
 """
@@ -121,6 +125,15 @@ def readme():
     return f"{README}{gpu[0]}\n\n{troubles[0]}"
 
 
+def refuse_answers(notebook, name):
+    """An exercise that is filled in would hand the answer out."""
+    for cell in notebook.cells:
+        if is_tagged(cell, "exercise") and not re.search(r"(^ +|= )\.\.\.", cell.source, re.MULTILINE):
+            call = re.search(r"check\.\w+", cell.source)
+            exercise = call[0] if call else cell.source
+            sys.exit(f"notebooks/{name}: the exercise of {exercise} is filled in. First: make reset NB={name[:2]}")
+
+
 def write_edition(student, solutions):
     """Write both folders anew: nothing of an earlier version is handed out."""
     for folder in (student, solutions):
@@ -131,10 +144,12 @@ def write_edition(student, solutions):
     write_whole(student / "Makefile", MAKEFILE)
     for path in find([]):
         notebook = nbformat.read(path, as_version=4)
+        refuse_answers(notebook, path.name)
         handout = without_solutions(notebook)
         save_notebook(student / "notebooks" / path.name, handout)
         save_notebook(student / "colab" / path.name, bundle(handout))
         save_notebook(solutions / f"{path.stem}_solutions.ipynb", only_solutions(notebook, path.name))
+    write_whole(student / "data" / "tinyshakespeare.txt", load_text("tinyshakespeare"))  # for where no network is
 
 
 def main():

@@ -39,6 +39,8 @@ LANGUAGE = {
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
+# JupyterLab shows the first line of a folded output, so in front of an answer stands an output that has none
+NOTHING = nbformat.v4.new_output("display_data", {})
 CELL_METADATA = {"cellView", "jupyter", "slideshow", "tags"}  # all else is a trace of an editor
 
 
@@ -79,9 +81,11 @@ def save_notebook(path, notebook):
 
 
 def tidy(notebook):
-    """Take out what would differ from machine to machine or from run to run."""
+    """Take out what would differ from machine to machine or from run to run, and fold answers whole."""
     notebook.metadata["language_info"] = nbformat.from_dict(LANGUAGE)
     for cell in notebook.cells:
+        if "hide-output" in cell.metadata.get("tags", []) and cell.outputs and cell.outputs[0] != NOTHING:
+            cell.outputs.insert(0, NOTHING)
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in CELL_METADATA})
     state = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})
     text = nbformat.writes(notebook)
@@ -118,7 +122,9 @@ def main(numbers):
     # the modules beside these notebooks, whatever else is installed
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as runs:
-        os.environ["MYGPT_RUNS"] = runs
+        runs = Path(runs) / "runs"  # a notebook prints this last name
+        runs.mkdir()
+        os.environ["MYGPT_RUNS"] = str(runs)
         for path in paths:
             began = time.perf_counter()
             print(f"{path.name} ...", end=" ", flush=True)
@@ -130,7 +136,7 @@ def main(numbers):
             keep_pictures(notebook, path)
             print(f"{time.perf_counter() - began:.1f} s at {speed} speed", flush=True)
         if speed == "laptop":
-            keep_ladder(Path(runs) / "ladder.json", everything=not numbers)
+            keep_ladder(runs / "ladder.json", everything=not numbers)
 
 
 if __name__ == "__main__":

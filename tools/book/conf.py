@@ -20,6 +20,7 @@ html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]
 html_copy_source = False
+html_show_search_summary = False  # it would fetch pages, which browsers refuse on file://
 html_show_sourcelink = False
 html_math_renderer = "mathml"
 
