@@ -199,8 +199,8 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
     """Train `model` on random windows of train_data (N,) with AdamW, and return its History.
 
     val_data is evaluated whole before the first step, every eval_interval steps and at the end;
-    `on_eval(history)` is called each time, for instance to draw the curve, and once at a resume (with a
-    model that may be some steps further). The batches depend on config.seed alone. Ctrl-C (in a notebook: interrupt the kernel) ends the run between two steps,
+    `on_eval(history)` is called each time, for instance to draw the curve (also at a resume that starts
+    from an evaluation). The batches depend on config.seed alone. Ctrl-C (in a notebook: interrupt the kernel) ends the run between two steps,
     with Interrupted, so that no cell below goes on with a half-trained model.
 
     With a folder `out`, each evaluation leaves there last.pt (all that is needed to go on), best.pt
@@ -213,15 +213,15 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
         raise ValueError(f"batch_size {config.batch_size} cannot be shared by {processes()} processes: take a multiple")
     device = next(model.parameters()).device
     run = begin(model, replace(config, precision=resolve_precision(config.precision, device)), tokenizer)
-    run.texts = [checksum(text) for text in (train_data, val_data)]
     if out:
+        run.texts = [checksum(text) for text in (train_data, val_data)]
         resume_or_refuse(run, Path(out), resume)
     train_data = train_data.to(device)  # small integers: the whole text fits, and batches are cut where they are used
     forward = DistributedDataParallel(model) if processes() > 1 else model  # the former averages the gradients
     began = time.perf_counter() - (run.history.seconds[-1] if run.history.seconds else 0)
     model.train()
     with progress(run) as bar, interrupts() as interrupted:
-        if run.history.steps:  # a resumed run shows at once what there is
+        if run.step in run.history.steps:  # resumed: the evaluation is not repeated, but shown
             tell(on_eval, run)
         while True:
             if is_due(run):
@@ -248,7 +248,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, run, out=None):
         how_to_go_on = (
-            f"It is kept in {out}: resume=True, or --resume, goes on." if out else
+            f"It is kept in {out}: run the same again with resume=True (or --resume), and it goes on." if out else
             "The model is half trained, and to train again would go on with it: start from the cell that makes it."
         )
         super().__init__(f"Training was interrupted after step {run.step} of {run.config.steps}. {how_to_go_on}")
@@ -487,8 +487,9 @@ def resume_or_refuse(run, out, resume):
             run.history.save(out / "history.json")
     elif (out / "last.pt").exists():
         raise ValueError(f"{out} holds a run already: go on with it (resume=True, or --resume), or take another folder")
-    for left in out.glob("*.part") if rank() == 0 else ():  # by a run that was killed while it wrote
-        left.unlink(missing_ok=True)
+    if rank() == 0:
+        for left in out.glob("*.part"):  # by a run that was killed while it wrote
+            left.unlink(missing_ok=True)
 
 
 def checksum(text):

@@ -178,7 +178,7 @@ def test_a_run_of_the_first_version_which_kept_no_checksum_goes_on(tmp_path, uni
 
 
 def test_a_resumed_run_shows_at_once_what_there_is(tmp_path):
-    run(tmp_path, before_forward(gpt(), 6, interrupt))
+    run(tmp_path, on_eval=at_the_end_of_evaluation(5, interrupt))
     seen = []
     (tmp_path / "history.json").unlink()
     run(tmp_path, resume=True, on_eval=lambda history: seen.append((tmp_path / "history.json").exists() and list(history.steps)))

@@ -52,9 +52,12 @@ def test_an_exercise_that_is_filled_in_is_not_handed_out(path):
     notebook = nbformat.read(path, as_version=4)
     make_student.refuse_answers(notebook, path.name)
     answer = code_cells(notebook, "exercise")[-1]
-    answer.source = answer.source.replace("...", "return 42")
-    with pytest.raises(SystemExit, match=rf"{path.name}: the exercise of check.\w+ is filled in.*make reset NB={path.name[:2]}"):
-        make_student.refuse_answers(notebook, path.name)
+    given = answer.source
+    for filled in ("return 42", "answer = 42\n    ...", "...\n    return 42"):
+        answer.source = given.replace("...", filled, 1)
+        words = rf"{path.name}: the exercise of check.\w+ is filled in.*make reset NB={path.name[:2]}"
+        with pytest.raises(SystemExit, match=words):
+            make_student.refuse_answers(notebook, path.name)
 
 
 def test_an_answer_that_the_notebook_goes_on_with_is_brought_along_unreadably():
