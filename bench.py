@@ -7,12 +7,11 @@ A row is a function without arguments that measures both sides and returns
 """
 import io
 import json
-import os
 import platform
 import time
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -20,10 +19,10 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig, get_batch, split
+from mygpt_ladder import runs_folder
 from mygpt_text import load_text, write_whole
 from mygpt_train import TrainConfig, begin, train, update
 
-RUNS = Path(os.environ.get("MYGPT_RUNS", Path(__file__).resolve().parent / "runs"))
 # nanoGPT's recipe for a small computer ("baby"): this model, these batches, 2,000 steps
 BABY = GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, dropout=0.0)
 BABY_RECIPE = TrainConfig(2000, 12, 64, 1e-3, eval_interval=2000, warmup_steps=100, min_learning_rate=1e-4,
@@ -39,10 +38,10 @@ def texts():
     return split(torch.tensor(tokenizer.encode(text), dtype=torch.uint8))
 
 
-def our_step(data, precision="fp32"):
+def our_step(data, precision):
     """One training step of ours, as `train` makes it."""
     model = GPT(BABY)
-    run = begin(model, TrainConfig(**{**vars(BABY_RECIPE), "precision": precision}))
+    run = begin(model, replace(BABY_RECIPE, precision=precision))
     return lambda: update(run, model, data)
 
 
@@ -103,19 +102,11 @@ def fastest(steps, rounds=5):
     return best
 
 
-def training_step():
+def training_step(precision):
     data, _ = texts()
-    best = fastest({"ours": our_step(data), "theirs": their_step(data)})
+    best = fastest({"ours": our_step(data, precision), "theirs": their_step(data)})
     tokens = 12 * 64
-    what = "training 4 x 128, block 64, batch 12, float32"
-    return {"what": what, "ours": tokens / best["ours"], "theirs": tokens / best["theirs"], "unit": "tokens/s"}
-
-
-def training_step_bf16():
-    data, _ = texts()
-    best = fastest({"ours": our_step(data, "bf16"), "theirs": their_step(data)})
-    tokens = 12 * 64
-    what = "the same, ours in bf16"
+    what = f"training 4 x 128, block 64, batch 12, ours {precision}, theirs fp32"
     return {"what": what, "ours": tokens / best["ours"], "theirs": tokens / best["theirs"], "unit": "tokens/s"}
 
 
@@ -226,7 +217,7 @@ def generation_floor():
 
 
 ROWS = [
-    training_step, training_step_bf16, baby_recipe,
+    partial(training_step, "fp32"), partial(training_step, "bf16"), baby_recipe,
     partial(generation, 1, 255, repeats=3), partial(generation, 64, 128, repeats=2),
     partial(generation_uncached, 1, 255, repeats=2), partial(generation_uncached, 64, 64, repeats=1),
     generation_past_block_size, generation_floor,
@@ -251,7 +242,7 @@ def main():
         ratio = "" if row["theirs"] is None else f"{row['ours'] / row['theirs']:.2f}"
         print(f"{row['what']:60} {row['ours']:10.0f} {theirs:>10} {ratio:>6}  {row['unit']}", flush=True)
         rows.append(row)
-    write_whole(RUNS / "bench.json", json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    write_whole(runs_folder() / "bench.json", json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

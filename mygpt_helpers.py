@@ -123,6 +123,13 @@ class BigramLanguageModel(nn.Module):
         return idx
 
 
+def plain_numbers(config):
+    """Make numpy's numbers in a configuration Python's: torch.load would refuse a checkpoint that holds them."""
+    for name, value in list(vars(config).items()):
+        if hasattr(value, "item"):
+            object.__setattr__(config, name, value.item())  # past the lock of a frozen one
+
+
 @dataclass(frozen=True)
 class GPTConfig:
     """The sizes of a GPT. The defaults are the course's full configuration."""
@@ -136,9 +143,7 @@ class GPTConfig:
     bias: bool = False  # True gives GPT-2's biases in Linear and LayerNorm
 
     def __post_init__(self):
-        for name, value in vars(self).copy().items():
-            if hasattr(value, "item"):  # a number of numpy's: torch.load would refuse a checkpoint that holds one
-                object.__setattr__(self, name, value.item())
+        plain_numbers(self)
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:

@@ -36,8 +36,8 @@ def add_rung(stage, loss, error=None, sample=None, parameters=0, speed="laptop")
     """Record what a stage reached: validation loss and its standard error in nats per character.
 
     At smoke speed nothing is recorded, so that a trial run never replaces a real one; where the runs'
-    folder cannot be written, a line says so. Raises
-    ValueError for a stage that is not in STAGES or a loss that is no number.
+    folder cannot be written, a line says so. Raises ValueError for a stage that is not in STAGES or a
+    loss that is no number.
     """
     if stage not in STAGES:
         raise ValueError(f"{stage!r} is no rung: choose from {', '.join(STAGES)}")

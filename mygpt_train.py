@@ -28,7 +28,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from mygpt_helpers import GPT, CharTokenizer, GPTConfig, evaluate, get_batch, split
+from mygpt_helpers import GPT, CharTokenizer, GPTConfig, evaluate, get_batch, plain_numbers, split
 from mygpt_text import TextUnavailable, load_text, write_whole
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -57,36 +57,31 @@ class TrainConfig:
     precision: str = "fp32"  # of the matrix products: fp32, bf16, fp16, or auto (what the hardware does fast)
 
     def __post_init__(self):
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if hasattr(value, "item"):  # a number of numpy's: weights_only refuses a checkpoint that holds one
-                setattr(self, setting.name, value.item())
-        whole = ("steps", "batch_size", "block_size", "eval_interval", "patience", "warmup_steps", "seed")
-        for name, value in self._given(*whole):
-            if type(value) is not int:
-                raise ValueError(f"{name} is {value!r}: it must be an int (// divides without a rest)")
-        for name, value in self._given("steps", "batch_size", "block_size", "eval_interval", "patience"):
-            if value < 1:
-                raise ValueError(f"{name} is {value}: it must be at least 1")
-        for name, value in self._given("learning_rate", "min_learning_rate", "grad_clip"):
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}: it must be above 0, and finite")
-        if (self.min_learning_rate or 0) > self.learning_rate:
-            raise ValueError(
-                f"min_learning_rate is {self.min_learning_rate}: it must be at most learning_rate, {self.learning_rate}"
-            )
-        if not 0 <= self.warmup_steps <= self.steps:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}: it must be from 0 to steps, {self.steps}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more, and finite")
-        if not 0 <= self.beta2 < 1:
-            raise ValueError(f"beta2 is {self.beta2}: it must be at least 0 and below 1")
-        if self.precision not in (*PRECISIONS, "auto"):
-            raise ValueError(f"precision is {self.precision!r}: it must be one of auto, {', '.join(PRECISIONS)}")
+        plain_numbers(self)
+        for name in ("steps", "batch_size", "block_size", "eval_interval", "patience", "warmup_steps", "seed"):
+            self._require(name, lambda value: type(value) is int, "an int (// divides without a rest)")
+        for name in ("steps", "batch_size", "block_size", "eval_interval", "patience"):
+            self._require(name, lambda value: value >= 1, "at least 1")
+        for name in ("learning_rate", "min_learning_rate", "grad_clip"):
+            self._require(name, lambda value: 0 < value < math.inf, "above 0, and finite")
+        highest, last = self.learning_rate, self.steps
+        self._require("min_learning_rate", lambda value: value <= highest, f"at most learning_rate, {highest}")
+        self._require("warmup_steps", lambda value: 0 <= value <= last, f"from 0 to steps, {last}")
+        self._require("weight_decay", lambda value: 0 <= value < math.inf, "0 or more, and finite")
+        self._require("beta2", lambda value: 0 <= value < 1, "at least 0 and below 1")
+        self._require("precision", ("auto", *PRECISIONS).__contains__, f"one of auto, {', '.join(PRECISIONS)}")
 
-    def _given(self, *names):
-        """(name, value) of those of these settings that are not None."""
-        return [(name, getattr(self, name)) for name in names if getattr(self, name) is not None]
+    def _require(self, name, fits, wanted):
+        """Raise ValueError where a setting does not fit; None does where it is the default."""
+        value = getattr(self, name)
+        if value is None and getattr(type(self), name) is None:
+            return
+        try:
+            right = fits(value)
+        except TypeError:  # no number
+            right = False
+        if not right:
+            raise ValueError(f"{name} is {value!r}: it must be {wanted}")
 
     def learning_rate_at(self, step):
         """Linear warm-up, then half a cosine down to min_learning_rate (Loshchilov and Hutter 2017, SGDR, eq. 5)."""
@@ -138,8 +133,11 @@ class History:
     @classmethod
     def load(cls, path):
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            saved = json.loads(Path(path).read_text(encoding="utf-8"))
+            if len({len(saved[part.name]) for part in fields(cls)}) > 1:
+                raise ValueError("its lists differ in length")
+            return cls(**saved)
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} holds no history ({error}): delete it, and train again or resume") from None
 
 
@@ -200,8 +198,9 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
 
     val_data is evaluated whole before the first step, every eval_interval steps and at the end;
     `on_eval(history)` is called each time, for instance to draw the curve (also at a resume that starts
-    from an evaluation). The batches depend on config.seed alone. Ctrl-C (in a notebook: interrupt the kernel) ends the run between two steps,
-    with Interrupted, so that no cell below goes on with a half-trained model.
+    from an evaluation). The batches depend on config.seed alone. Ctrl-C (in a notebook: interrupt the
+    kernel) ends the run between two steps, with Interrupted, so that no cell below goes on with a
+    half-trained model.
 
     With a folder `out`, each evaluation leaves there last.pt (all that is needed to go on), best.pt
     (the weights at the lowest validation loss) and history.json. `resume=True` goes on from last.pt
@@ -540,7 +539,7 @@ def load_model(path, device="cpu"):
         saved["model"] = {name: value.float() for name, value in safetensors.torch.load(path.read_bytes()).items()}
     else:
         saved = load_checkpoint(path)
-    if not saved["model_config"] or not saved["chars"]:
+    if not saved.get("model_config") or not saved.get("chars"):
         raise ValueError(f"{path} does not say what its model or its characters are: train a GPT with tokenizer=...")
     model = GPT(GPTConfig(**saved["model_config"]))
     model.load_state_dict(saved["model"])
@@ -554,7 +553,7 @@ def read_card(path):
         raise FileNotFoundError(f"{path.name} and {card.name} must both be in {path.parent}: fetch the course again")
     try:
         saved = json.loads(card.read_text(encoding="utf-8"))
-        wanted, _, _ = saved["sha256"], saved["model_config"], saved["chars"]
+        wanted = saved["sha256"]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{card} is damaged ({error!r}): fetch it again") from None
     found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -588,10 +587,12 @@ def band(reference, step):
 
     Mean ± t s √(1 + 1/n) over the reference's n runs, s their standard deviation and t Student's for
     n - 1 (a prediction interval: Cochran and Snedecor, Statistical Methods); between two evaluations
-    on the straight line; after the last one, as there.
+    on the straight line; after the last one, as there. Raises ValueError for fewer than two runs.
     """
     values = torch.tensor([value_at(step, run["steps"], run["val_loss"]) for run in reference["runs"]])
     n = len(values)
+    if n < 2:
+        raise ValueError(f"a band needs the curves of at least two runs: this reference has {n}")
     t = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}[min(n, 10)]
     reach = t * values.std().item() * math.sqrt(1 + 1 / n)
     return values.mean().item() - reach, values.mean().item() + reach

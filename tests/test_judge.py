@@ -52,6 +52,11 @@ def test_the_band_of_other_numbers_of_runs(n, t):
     assert (high - low) / 2 == pytest.approx(reach, rel=5e-3)
 
 
+def test_one_run_makes_no_band():
+    with pytest.raises(ValueError, match="at least two runs.* has 1"):
+        band({"runs": REFERENCE["runs"][:1]}, 400)
+
+
 def test_the_band_between_evaluations_is_on_the_straight_line_and_after_the_last_stays():
     values = [(run[1] + 3 * run[2]) / 4 for run in LOSSES]  # at step 175: three quarters of the way
     reach = 2.776445 * statistics.stdev(values) * math.sqrt(1 + 1 / 5)
@@ -144,6 +149,16 @@ def test_a_history_comes_back_from_its_file(tmp_path):
     assert again.steps == history.steps and again.train_loss == history.train_loss and again.seconds == history.seconds
     assert again.val_loss[::2] == [4.2, 2.1] and math.isnan(again.val_loss[1])
     assert (tmp_path / "h.json").read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.parametrize("damaged", [
+    "", "{}", "[]", "3", '{"steps": [0]}', '{"steps": [0], "train_loss": [], "val_loss": [4.2], "seconds": [0]}',
+    '{"steps": [0], "train_loss": [4], "val_loss": [4.2], "seconds": [0], "more": [1]}', '{"steps": 0}',
+])
+def test_a_damaged_history_is_named(damaged, tmp_path):
+    (tmp_path / "h.json").write_text(damaged, encoding="utf-8")
+    with pytest.raises(ValueError, match="h.json holds no history.*delete it"):
+        History.load(tmp_path / "h.json")
 
 
 @pytest.mark.parametrize("losses, best", [

@@ -109,13 +109,17 @@ def test_a_step_takes_its_batch_to_where_the_model_is(monkeypatch):
     dict(learning_rate=0.0), dict(learning_rate=math.nan), dict(min_learning_rate=-1.0), dict(min_learning_rate=0.5),
     dict(grad_clip=0), dict(steps=2.5), dict(batch_size=4.0), dict(seed=1.5), dict(warmup_steps=0.5),
     dict(learning_rate=math.inf), dict(weight_decay=math.nan), dict(grad_clip=math.inf),
-    dict(warmup_steps=-1), dict(warmup_steps=3001), dict(weight_decay=-0.1), dict(beta2=1.0), dict(precision="'fp8'"),
+    dict(warmup_steps=-1), dict(warmup_steps=3001), dict(weight_decay=-0.1), dict(beta2=1.0), dict(precision="fp8"),
+    dict(steps=None), dict(learning_rate=None), dict(learning_rate="1e-3"), dict(seed=None), dict(precision=None),
 ])
 def test_a_bad_setting_is_named(wrong):
     (name, value), = wrong.items()
-    value = value.strip("'") if isinstance(value, str) else value
-    with pytest.raises(ValueError, match=f"{name} is {wrong[name]}.*must be"):
-        TrainConfig(**{name: value})
+    with pytest.raises(ValueError, match=f"{name} is {value!r}: it must be"):
+        TrainConfig(**wrong)
+
+
+def test_what_is_none_by_default_may_be_none():
+    TrainConfig(min_learning_rate=None, grad_clip=None, patience=None)
 
 
 # ----------------------------------------------------------------------------- one step

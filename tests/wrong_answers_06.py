@@ -143,5 +143,5 @@ CASES = [
     ("flops_per_token", lambda config: 6 * GPT(config).num_parameters(), "6 × the parameters"),
     ("flops_per_token", lambda config: flops()(config) * config.block_size, "divide by T"),
     ("flops_per_token", lambda config: "many", "a number is wanted"),
-    ("flops_per_token", lambda config: 7, "expected"),
+    ("flops_per_token", lambda config: 7, "too few"),
 ]

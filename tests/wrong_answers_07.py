@@ -217,7 +217,7 @@ CASES = [
     ("cache_bytes", size(number=lambda b: 4), "whatever it is given"),
     ("cache_bytes", size(number=lambda b: b * b), "bytes_per_number was counted twice"),
     ("cache_bytes", size(width=lambda c: c.vocab_size), "vocab_size has no part"),
-    ("cache_bytes", size(width=lambda c: c.n_embd + 1), "bytes, not"),
+    ("cache_bytes", size(width=lambda c: c.n_embd + 1), "too many"),
     ("cache_bytes", lambda config, B, b: "4 MB", "a number is wanted"),
     ("write_past_limit", writer(slide=True, again=False), "a position its token no longer has"),
     ("write_past_limit", writer(empty=False), "filled again"),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 import nbformat
-from run_notebooks import NOTHING, ROOT, WIDGET_VIEW, find, write_whole
+from run_notebooks import ROOT, WIDGET_VIEW, find, read, write_whole
 
 SOURCE = ROOT / "build" / "book-source"
 BOOK = ROOT / "build" / "book"
@@ -48,7 +48,7 @@ def for_the_book(notebook):
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        cell.outputs = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {}) and o != NOTHING]
+        cell.outputs = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]
         told = {}
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-cell"]
@@ -95,7 +95,7 @@ def lay_out():
     readme = re.sub(r"\[([^]]*)\]\(notebooks/TEACHING.md\)", r"\1", readme)
     write_whole(SOURCE / "index.md", readme + CONTENTS)
     for path in find([]):
-        notebook = for_the_book(nbformat.read(path, as_version=4))
+        notebook = for_the_book(read(path))
         write_whole(SOURCE / path.relative_to(ROOT), nbformat.writes(notebook))
     copy_font(SOURCE / "_static")
 

@@ -29,7 +29,7 @@ from export_html import PICTURES_WITH_ALT, FormulasAsMathML
 from nbconvert import SlidesExporter
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments.formatters import HtmlFormatter
-from run_notebooks import NOTHING, ROOT, find, write_whole
+from run_notebooks import ROOT, find, read, write_whole
 
 SLIDES = ROOT / "build" / "slides"
 LONGEST_CODE = 20  # lines on a slide; longer code is not shown
@@ -200,7 +200,7 @@ def code_part(cell):
     part = nbformat.from_dict(dict(cell) | {"metadata": {}, "source": source})
     pictures = [output for output in cell.outputs if is_picture(output)]
     texts = map(for_a_slide, cell.outputs)
-    part.outputs = pictures or [output for output in texts if output.get("text") != "" and output != NOTHING]
+    part.outputs = pictures or [output for output in texts if output.get("text") != ""]
     if not shows_code(part, slide_type(cell)):
         part.metadata["transient"] = {"remove_source": True}
     part.metadata["tall"] = any(is_tall(picture.data["image/png"]) for picture in pictures)
@@ -332,7 +332,7 @@ class DeckExporter(FormulasAsMathML, SlidesExporter):
 
 def export(path):
     """The page of one notebook's deck, as text."""
-    page, _ = DeckExporter().from_notebook_node(deck(nbformat.read(path, as_version=4)))
+    page, _ = DeckExporter().from_notebook_node(deck(read(path)))
     return page
 
 
@@ -351,7 +351,7 @@ def copy_what_all_share():
 
 def contents():
     """The page that leads to all decks there are."""
-    names = {path.stem: heading_of(nbformat.read(path, as_version=4)) for path in find([])}
+    names = {path.stem: heading_of(read(path)) for path in find([])}
     made = [stem for stem in names if (SLIDES / f"{stem}.html").exists()]
     items = [f'<li><a href="{stem}.html">{names[stem]}</a></li>' for stem in made]
     return CONTENTS.format(items="\n".join(items))

@@ -11,11 +11,10 @@ import re
 import sys
 
 import latex2mathml.converter
-import nbformat
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from run_notebooks import NOTHING, ROOT, find, write_whole
+from run_notebooks import ROOT, find, read, write_whole
 
 PICTURES_WITH_ALT = """
 {%- block data_png -%}
@@ -97,10 +96,7 @@ class PageExporter(FormulasAsMathML, HTMLExporter):
 
 def export(path):
     """The page of one notebook, as text."""
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        cell.update({"outputs": [o for o in cell.outputs if o != NOTHING]} if cell.cell_type == "code" else {})
-    page, _ = PageExporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    page, _ = PageExporter().from_notebook_node(read(path), {"metadata": {"name": path.stem}})
     return page
 
 

@@ -56,6 +56,15 @@ def find(numbers):
     return [paths[number] for number in sorted(set(wanted))]
 
 
+def read(path):
+    """A saved notebook as a page shows it: without the outputs that show nothing."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output != NOTHING]
+    return notebook
+
+
 def run(path):
     """Execute one notebook in a fresh kernel. Returns it, tidied; CellExecutionError if a cell fails."""
     notebook = nbformat.read(path, as_version=4)
