@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from run_notebooks import ROOT, find, save_notebook, write_whole
 
 TARGET = ROOT / "build" / "colab"
+LARGEST = 5_000_000  # bytes of a model that a notebook carries; Colab opens no file over some 20 MB
 BRANCH = "colab"  # of the repository that the badges name: TARGET is to be pushed there
 
 ABOUT = """\
@@ -103,13 +104,13 @@ def installs(packages):
 
 
 def data_files(notebook):
-    """What it reads of data/: the reference results, and the trained models that it loads."""
+    """What it reads of data/: the reference results, and the trained models that it loads, if they are not too large."""
     paths = list((ROOT / "data" / "reference").iterdir())
     for node in ast.walk(ast.parse(code(notebook.cells))):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "load_pretrained":
             name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""  # "": any
             models = [path for path in (ROOT / "data").iterdir() if path.suffix in (".safetensors", ".json")]
-            paths += [path for path in models if name in path.stem]
+            paths += [path for path in models if name in path.stem and path.stat().st_size < LARGEST]
     return sorted(set(paths))
 
 

@@ -2,12 +2,14 @@
 
     python tools/make_reference.py             the preset "laptop", seeds 1 to 5
     python tools/make_reference.py gpu 1 2 3   another preset, these seeds
+    python tools/make_reference.py gpu 1 --as-is   a run that was stopped for good, once it overfits
 
 Each run has its folder in runs/reference/ and goes on where it was stopped. Their curves become
 data/reference/<preset>.json; the best weights of the best run become data/<preset>.safetensors, in
 float16 where that changes the loss by less than 0.0001, with what they are in data/<preset>.json.
 """
 
+import argparse
 import hashlib
 import json
 import statistics
@@ -27,14 +29,17 @@ from mygpt_text import load_text, write_whole  # noqa: E402
 from mygpt_train import DATA, History, best_device, load_checkpoint, load_model, resolve_precision  # noqa: E402
 
 
+def folder_of(preset, seed):
+    return runs_folder() / "reference" / preset / f"seed-{seed}"
+
+
 def run_seed(preset, seed):
-    """Train one seed, or finish it. Returns its folder."""
-    out = runs_folder() / "reference" / preset / f"seed-{seed}"
+    """Train one seed, or finish it."""
+    out = folder_of(preset, seed)
     steps = mygpt_train.PRESETS[preset][1].steps
     if not (out / "history.json").exists() or History.load(out / "history.json").steps[-1] < steps:
         resume = ["--resume"] if (out / "last.pt").exists() else []
         mygpt_train.main(["train", "--preset", preset, "--seed", str(seed), "--out", str(out), *resume])
-    return out
 
 
 def write_curves(preset, folders):
@@ -58,7 +63,7 @@ def write_curves(preset, folders):
 
 def ship(preset, out):
     """Write data/<preset>.safetensors and its card, from the run in `out`."""
-    saved = load_checkpoint(out / "best.pt")
+    saved, last = load_checkpoint(out / "best.pt"), History.load(out / "history.json").steps[-1]
     model, tokenizer = load_model(out / "best.pt")
     _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
     full_loss = evaluate(model, val_data)
@@ -71,7 +76,8 @@ def ship(preset, out):
     prompt = torch.tensor([tokenizer.encode(PROMPT)])
     sample = model.generate(prompt, 500, generator=torch.Generator().manual_seed(1337))[0]
     card = {
-        "about": f"The course's GPT after the preset {preset!r}: python mygpt_train.py train --preset {preset}",
+        "about": f"The course's GPT after the preset {preset!r}: python mygpt_train.py train --preset {preset} "
+                 f"(on {device_name()}, {saved['train_config']['steps']} steps planned, {last} made)",
         "data": "the first nine tenths of TinyShakespeare; the loss is on the last tenth",
         "limits": "Writes strings that look like Shakespeare's plays and mean little; knows nothing else.",
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -91,13 +97,20 @@ def device_name():
     return torch.cuda.get_device_name() if device.type == "cuda" else f"{device}, {torch.get_num_threads()} threads"
 
 
-def main(preset="laptop", *seeds):
-    if preset not in mygpt_train.PRESETS:
-        sys.exit(f"{preset!r} is no preset: choose from {', '.join(mygpt_train.PRESETS)}")
-    folders = {seed: run_seed(preset, seed) for seed in map(int, seeds or (1, 2, 3, 4, 5))}
-    write_curves(preset, folders)
-    ship(preset, min(folders.values(), key=lambda out: min(History.load(out / "history.json").val_loss)))
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("preset", nargs="?", choices=mygpt_train.PRESETS, default="laptop")
+    parser.add_argument("seeds", nargs="*", type=int)
+    parser.add_argument("--as-is", action="store_true", help="train nothing: take the runs as far as they are")
+    args = parser.parse_args(arguments)
+    seeds = args.seeds or [1, 2, 3, 4, 5]
+    for seed in seeds:
+        if not args.as_is:
+            run_seed(args.preset, seed)
+    folders = {seed: folder_of(args.preset, seed) for seed in seeds}
+    write_curves(args.preset, folders)
+    ship(args.preset, min(folders.values(), key=lambda out: min(History.load(out / "history.json").val_loss)))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,0 +1,64 @@
+"""The tool that makes the reference curves and the models that ship, on a preset so small that it takes seconds."""
+
+import json
+
+import make_reference
+import mygpt_train
+import pytest
+import torch
+from mygpt_helpers import GPTConfig, evaluate, split
+from mygpt_text import load_text
+from mygpt_train import History, TrainConfig, load_pretrained, load_reference
+
+TINY = (GPTConfig(block_size=32, n_layer=1, n_head=1, n_embd=8, dropout=0.0),
+        TrainConfig(6, 4, 32, 1e-2, eval_interval=2))
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Runs and what ships go into an empty folder. The folder of the runs."""
+    for module in (mygpt_train, make_reference):
+        monkeypatch.setattr(module, "DATA", tmp_path / "data")
+    monkeypatch.setitem(mygpt_train.PRESETS, "tiny", TINY)
+    monkeypatch.setenv("MYGPT_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs" / "reference" / "tiny"
+
+
+def test_two_seeds_give_curves_and_the_better_one_ships(runs, capsys):
+    make_reference.main(["tiny", "1", "2"])
+    reference = load_reference("tiny")
+    assert [(run["seed"], run["steps"]) for run in reference["runs"]] == [(1, [0, 2, 4, 6]), (2, [0, 2, 4, 6])]
+    assert reference["device"] and reference["precision"] in ("bf16", "fp32")
+    best = min(min(run["val_loss"]) for run in reference["runs"])
+    card = json.loads((mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8"))
+    assert card["val_loss"] == pytest.approx(best, abs=2e-3)  # bf16 judged while training, float32 here
+    assert "6 steps planned, 6 made" in card["about"] and len(card["sample"]) == 501
+    model, tokenizer = load_pretrained("tiny")
+    _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
+    assert evaluate(model, val_data) == pytest.approx(card["val_loss"], abs=1e-6)
+    assert "tiny: best validation loss" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_where_it_was_stopped_and_as_is_it_stays(runs, monkeypatch):
+    def stop(history):
+        if history.steps[-1] == 4:
+            raise KeyboardInterrupt
+
+    whole = mygpt_train.train
+    monkeypatch.setattr(mygpt_train, "train", lambda *given, **more: whole(*given, **more, on_eval=stop))
+    with pytest.raises(KeyboardInterrupt):
+        make_reference.main(["tiny", "3"])
+    monkeypatch.setattr(mygpt_train, "train", whole)
+    make_reference.main(["tiny", "3", "--as-is"])
+    assert History.load(runs / "seed-3" / "history.json").steps == [0, 2, 4]
+    assert "6 steps planned, 4 made" in (mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8")
+    make_reference.main(["tiny", "3"])
+    assert load_reference("tiny")["runs"][0]["steps"] == [0, 2, 4, 6]
+    monkeypatch.setattr(mygpt_train, "main", None)  # a finished run is not touched
+    make_reference.main(["tiny", "3"])
+
+
+def test_a_preset_that_is_none_is_refused(runs, capsys):
+    with pytest.raises(SystemExit):
+        make_reference.main(["huge"])
+    assert "choose from" in capsys.readouterr().err
