@@ -1105,10 +1105,10 @@ def own_gradient(answer):
     forgets_one = "a step that clears all gradients but one was called right: look at every parameter"
 
     cases = (
-        (fresh_before, True, "a right step was called wrong: zero_grad just before backward"),
+        (fresh_before, True, "a right step was called wrong, one that calls zero_grad just before backward"),
         (never, False, "a step that never calls zero_grad was called right: in the first step there is nothing to add to, so "
          "look at two in a row, with different batches"),
-        (fresh_after, True, "a right step was called wrong: zero_grad at its end serves the next step as well"),
+        (fresh_after, True, "a right step was called wrong, one that calls zero_grad at its end: that serves the next step as well"),
         (set_to_zero, True, "a right step was called wrong: zeros in .grad are as good as None"),
         (too_late, False, "a step that calls zero_grad after backward was called right: it never moves the weights"),
         (all_but(0), False, forgets_one),
@@ -1223,7 +1223,7 @@ def flops_per_token(answer):
             "multiplications alone were counted: each comes with an addition, so twice as many": total() / 2,
             "forward pass alone, multiplications alone: six times as many": total() / 6,
             "the attention's two products over T are missing: 2 T C each": total(attention=0),
-            "attention has two products over T, scores and the weighted sum: one was counted": total(attention=2 * T),
+            "attention has two products over T, scores and the weighted sum, both in full: one was counted, or half of each": total(attention=2 * T),
             "over T each product is 2 T C per token and layer, over all heads; there are two of them": total(attention=8 * T),
             "the heads were counted n_head times: together they are C wide": total(attention=4 * T * config.n_head),
             "one head's size was taken for C in the attention's products: all heads together are C wide": total(
@@ -1375,9 +1375,11 @@ def attend_one(answer):
     def draw(*shape):
         return torch.randn(*shape, generator=generator)
 
-    for length in (4, 0, 6):
+    for length, rubbish in ((4, 1.0), (0, 1.0), (6, 1.0), (4, torch.nan)):
         q, k, v = (draw(B, nh, 1, hs) for _ in range(3))
-        keys, values = 3 * draw(B, nh, block_size, hs), draw(B, nh, block_size, hs)  # what no token wrote yet is rubbish
+        keys, values = 3 * draw(B, nh, block_size, hs), draw(B, nh, block_size, hs)
+        keys[:, :, length:] *= rubbish  # what no token wrote yet; torch.empty may hold nan
+        values[:, :, length:] *= rubbish
         after_k, after_v = keys.clone(), values.clone()
         after_k[:, :, length : length + 1], after_v[:, :, length : length + 1] = k, v
 
@@ -1392,6 +1394,9 @@ def attend_one(answer):
         })
         n = length + 1
         right_k, right_v = after_k[:, :, :n], after_v[:, :, :n]
+        if isinstance(got, torch.Tensor) and got.isnan().any() and rubbish != 1.0:
+            raise Wrong("right while the rows that no token wrote hold numbers; but they may hold nan, and a weight of 0 times nan is nan: "
+                        "read only the first length + 1 rows")
         mistakes = {
             "it read the whole store, rubbish and all: only the first length + 1 places hold tokens": attend(after_k, after_v),
             "the token does not see itself: after writing, the first length + 1 places count": attend(keys[:, :, :length], values[:, :, :length])
@@ -1413,9 +1418,9 @@ def attend_one(answer):
         }
         compare(got, attend(right_k, right_v), mistakes, "softmax(q · keys / sqrt(hs)) · values is wanted, over the tokens held and the new one", what="the output")
         for name, store, before, after in (("key", given_k, keys, after_k), ("value", given_v, values, after_v)):
-            if torch.equal(store, before):
+            if torch.equal(store.nan_to_num(), before.nan_to_num()):
                 raise Wrong(f"the output is right, but the new {name} was not written into the store: the next token will miss it")
-            if not torch.equal(store, after):
+            if not torch.equal(store.nan_to_num(), after.nan_to_num()):
                 raise Wrong(f"the output is right, but the store of {name}s has changed elsewhere than at place {length}")
     return "one query, all its past, no mask; and the next token finds the new key"
 

@@ -166,7 +166,7 @@ def plot_history(history, band, verdict, ax=None):
     if later:
         margin = 0.06 * (max(later) - min(later)) + 0.02
         ax.set_ylim(min(later) - margin, max(later) + margin)
-    ax.set_title(textwrap.fill(verdict, 85), loc="left", fontsize=11)
+    ax.set_title(textwrap.fill(verdict, 95), loc="left", fontsize=11)
     ax.set(xlabel="step", ylabel="loss (nats per character)")
     ax.legend(loc="upper right")
     return ax.figure

@@ -633,7 +633,7 @@ def judge(history, reference):
     low, high = band(reference, last)
     if val_loss[0] - val_loss[-1] < (val_loss[0] - high) / 2:
         return (f"stuck: at step {last} the loss is {val_loss[-1]:.2f}, where the reference runs have "
-                f"{(low + high) / 2:.2f}; overfit one batch first, and look at the learning rate and the targets")
+                f"{(low + high) / 2:.2f}; decode an input beside its target, overfit one batch, try other learning rates")
     place = f"at step {last}, validation {val_loss[-1]:.3f}; the band of {len(reference['runs'])} runs: {low:.3f} to {high:.3f}"
     if val_loss[-1] > high:
         return f"learning, but behind the reference ({place}); other settings, or a smaller mistake"

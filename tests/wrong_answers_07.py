@@ -80,6 +80,11 @@ def step(seen=lambda length: slice(0, length + 1), write_k=True, write_v=True, f
     return attend_one
 
 
+def masked_store(q, k, v, keys, values, length):
+    keys[:, :, length : length + 1], values[:, :, length : length + 1] = k, v
+    return F.scaled_dot_product_attention(q, keys, values, attn_mask=torch.arange(keys.size(2))[None] <= length)
+
+
 def without_writing(q, k, v, keys, values, length):
     keys = torch.cat([keys[:, :, :length], k], dim=2)
     values = torch.cat([values[:, :, :length], v], dim=2)
@@ -186,6 +191,7 @@ CASES = [
     ("keep_top_p", in_place_nucleus, "themselves were changed"),
     ("keep_top_p", by_threshold, "a threshold cannot tell them apart"),
     ("attend_one", step(seen=lambda length: slice(None)), "rubbish"),
+    ("attend_one", masked_store, "0 times nan is nan"),
     ("attend_one", step(seen=lambda length: slice(0, length)), "does not see itself"),
     ("attend_one", step(seen=lambda length: slice(0, length + 2)), "one place too many"),
     ("attend_one", step(causal=True), "no mask is needed"),
