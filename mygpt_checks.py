@@ -1092,11 +1092,13 @@ def own_gradient(answer):
         optimizer.zero_grad()
         optimizer.step()
 
-    def all_but(kept):
+    def all_but(share):
+        """A step that clears all gradients but that of the parameter at this share of their list."""
         def step(model, optimizer, x, y):
             parameters = list(model.parameters())
+            kept = parameters[round(share * (len(parameters) - 1))]
             for parameter in parameters:
-                parameter.grad = parameter.grad if parameter is parameters[kept] else None
+                parameter.grad = parameter.grad if parameter is kept else None
             model(x, y)[1].backward()
             optimizer.step()
 
@@ -1111,21 +1113,20 @@ def own_gradient(answer):
         (fresh_after, True, "a right step was called wrong, one that calls zero_grad at its end: that serves the next step as well"),
         (set_to_zero, True, "a right step was called wrong: zeros in .grad are as good as None"),
         (too_late, False, "a step that calls zero_grad after backward was called right: it never moves the weights"),
-        (all_but(0), False, forgets_one),
-        (all_but(-1), False, forgets_one),
+        *((all_but(share), False, forgets_one) for share in (0, 0.5, 1)),
     )
     none = {"NoneType": "a parameter's .grad is None until the first backward, and again after zero_grad"}
     with torch.enable_grad():  # notebook 07 switches gradients off
         got = [(call(answer, step, explain=none), right, hint) for step, right, hint in cases]
     results = [truth(result) for result, _, _ in got]
     if len(set(results)) == 1:
-        raise Wrong(f"{results[0]} for every step: three of the seven tried here are right, four wrong")
+        raise Wrong(f"{results[0]} for every step: three of the eight tried here are right, five wrong")
     if results == [not right for _, right, _ in got]:
         raise Wrong("the wrong way round: True for a step that uses its own batch's gradient alone")
     for result, (_, right, hint) in zip(results, got):
         if result != right:
             raise Wrong(hint)
-    return "three right steps passed, four wrong ones did not"
+    return "three right steps passed, five wrong ones did not"
 
 
 @exercise
@@ -1270,7 +1271,10 @@ def with_temperature(answer):
         }, f"softmax(logits / temperature) is wanted, at temperature {temperature}")
         if not torch.equal(given, logits):
             raise Wrong("the logits themselves were changed, by /=: write logits / temperature, which makes new ones")
-    division = {"division by zero": "temperature 0 needs a line of its own: probability 1 for the likeliest"}
+    division = {
+        "division by zero": "temperature 0 needs a line of its own: probability 1 for the likeliest",
+        "Class values": "the likeliest of each row is wanted, argmax(dim=-1)",
+    }
     greedy = call(answer, logits.clone(), 0, explain=division)
     likeliest = logits.argmax(dim=-1)
     if isinstance(greedy, torch.Tensor) and greedy.isnan().any():
@@ -1465,6 +1469,8 @@ def write_past_limit(answer):
         if parameter.dim() == 2:
             parameter.data *= 10
     read, embed = [], GPT.embed
+    half_moved = ("the window moved by block_size // 2, or kept block_size - stride tokens: the token just chosen counts too, "
+                  "so block_size + 1 - stride must remain")
 
     def watch(self, idx, start=0):
         read.append(idx.size(1))
@@ -1500,7 +1506,7 @@ def write_past_limit(answer):
                 if torch.equal(got, text) and not torch.equal(got, half):
                     raise Wrong(f"the window keeps {keep} tokens when it moves: block_size + 1 - stride must remain")
             place = f" (the first wrong token is number {first + 1}, block_size is {config.block_size}, stride {stride})"
-        compare(got, right, {"the window moved by block_size // 2: move it by stride": half}, (
+        compare(got, right, {half_moved: half}, (
             f"past block_size the text is not that of a model which reads the window afresh{place}: every key kept belongs to a "
             "position its token no longer has"))
         if sum(read) > T + n * max(1, config.block_size // stride) + config.block_size:

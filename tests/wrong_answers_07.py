@@ -232,6 +232,7 @@ CASES = [
     ("write_past_limit", writer(drop=lambda stride: -8), "+ 1 - stride must remain"),
     ("write_past_limit", writer(again=False), "a position its token no longer has"),
     ("write_past_limit", writer(drop=lambda stride: 4), "block_size // 2"),
+    ("write_past_limit", writer(drop=lambda stride: stride + 1), "the token just chosen counts too"),
     ("write_past_limit", writer(at=-1), "before the window moves"),
     ("write_past_limit", writer(whole_text=False), "the text itself was cut"),
     ("write_past_limit", writer(fresh=True), "positions were computed"),
