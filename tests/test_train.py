@@ -1,5 +1,4 @@
 """The training loop, step by step, the command line, and the choice of speed. Checkpoints have their own file."""
-import contextlib
 import math
 import re
 import runpy
@@ -87,21 +86,6 @@ def test_the_progress_line_ends_full_with_both_losses(capsys):
     train(fresh(), DATA, DATA, TrainConfig(**CONFIG))
     last = capsys.readouterr().out.strip().split("\r")[-1]
     assert all(word in last for word in ("100%", "25/25", "train", "val", "tokens/s"))
-
-
-def test_a_step_takes_its_batch_to_where_the_model_is(monkeypatch):
-    class Arrived(Exception):
-        pass
-
-    def forward(x, y):
-        assert x.device.type == y.device.type == "meta"
-        raise Arrived
-
-    run = begin(fresh(), TrainConfig(**CONFIG))
-    run.model = torch.nn.Linear(1, 1, device="meta")  # stands for a GPU
-    monkeypatch.setattr(mygpt_train, "mixed_precision", lambda *_: contextlib.nullcontext())
-    with pytest.raises(Arrived):
-        update(run, forward, DATA)
 
 
 @pytest.mark.parametrize("wrong", [
