@@ -153,13 +153,14 @@ def plot_history(history, band, verdict, ax=None):
     """The losses of a History over the band of the reference runs, the verdict as its title. Returns the figure.
 
     band: (step, low, high) for each step of the reference, the last two as `mygpt_train.band` gives
-    them; verdict: the sentence of `mygpt_train.judge`. The axis is cut above what comes after the
-    first evaluation: beside a fall from 4.2 no band would be seen.
+    them, and empty for a reference of one run; verdict: the sentence of `mygpt_train.judge`. The axis is
+    cut above what comes after the first evaluation: beside a fall from 4.2 no band would be seen.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(9, 4.2))
-    steps, low, high = zip(*band)
-    ax.fill_between(steps, low, high, color=SKY, alpha=0.6, linewidth=0, label="reference runs")
+    steps, low, high = zip(*band) if band else ((), (), ())
+    if band:
+        ax.fill_between(steps, low, high, color=SKY, alpha=0.6, linewidth=0, label="reference runs")
     ax.plot(history.steps, history.train_loss, marker="o", markersize=4, label="training batches")
     ax.plot(history.steps, history.val_loss, marker="s", markersize=4, linestyle="--", label="validation text")
     later = [v for v in (*history.train_loss[1:], *history.val_loss[1:], *low[1:], *high[1:]) if math.isfinite(v)]
@@ -174,10 +175,9 @@ def plot_history(history, band, verdict, ax=None):
 
 def plot_history_alt(history, band, verdict):
     """What `plot_history` shows, in words made from the numbers."""
-    step, low, high = band[-1]
+    ribbon = "The band of the reference runs is {1:.3f} to {2:.3f} at step {0}. ".format(*band[-1]) if band else ""
     return (f"Line plot of loss against step, to {history.steps[-1]}. Validation loss ends at {history.val_loss[-1]:.3f}, "
-            f"training loss at {history.train_loss[-1]:.3f}. The band of the reference runs is "
-            f"{low:.3f} to {high:.3f} at step {step}. Title: {verdict}.")
+            f"training loss at {history.train_loss[-1]:.3f}. {ribbon}Title: {verdict}.")
 
 
 class LiveCurve:

@@ -563,7 +563,7 @@ def read_card(path):
 
 
 def load_pretrained(name="laptop", device="cpu"):
-    """(model, tokenizer) of a run that ships with the course: "laptop", and "gpu" once there is one."""
+    """(model, tokenizer) of a run that ships with the course: "laptop", or the full-size "gpu"."""
     shipped = sorted(path.stem for path in DATA.glob("*.safetensors"))
     if name not in shipped:
         raise ValueError(f"no trained model {name!r} ships with this version: there is {', '.join(shipped) or 'none'}")
@@ -611,7 +611,8 @@ def judge(history, reference):
 
     Looks in turn for losses that are no numbers, a training loss that rose, a validation loss that
     turned up while training fell, and next to no progress; what is left is compared with the
-    reference's band. 0.03 nats is more than evaluations of a steady run differ by.
+    reference's band. A reference of one run has none: its loss is named, and nothing concluded.
+    0.03 nats is more than evaluations of a steady run differ by.
     """
     steps, train_loss, val_loss = history.steps, history.train_loss, history.val_loss
     if len(steps) < 2:
@@ -630,11 +631,16 @@ def judge(history, reference):
                 f"step {steps[best]}, or add dropout or text")
     if last < first:  # before it the reference is a straight line, which no run follows
         return f"too early to judge: the reference runs were first evaluated at step {first}, this one ends at {last}"
-    low, high = band(reference, last)
+    runs = reference["runs"]
+    alone = len(runs) == 1
+    low, high = [value_at(last, runs[0]["steps"], runs[0]["val_loss"])] * 2 if alone else band(reference, last)
     if val_loss[0] - val_loss[-1] < (val_loss[0] - high) / 2:
         return (f"stuck: at step {last} the loss is {val_loss[-1]:.2f}, where the reference runs have "
                 f"{(low + high) / 2:.2f}; decode an input beside its target, overfit one batch, try other learning rates")
-    place = f"at step {last}, validation {val_loss[-1]:.3f}; the band of {len(reference['runs'])} runs: {low:.3f} to {high:.3f}"
+    if alone:
+        return (f"learning: at step {last}, validation {val_loss[-1]:.3f}; the one reference run has {low:.3f} there "
+                f"(for a band it takes several)")
+    place = f"at step {last}, validation {val_loss[-1]:.3f}; the band of {len(runs)} runs: {low:.3f} to {high:.3f}"
     if val_loss[-1] > high:
         return f"learning, but behind the reference ({place}); other settings, or a smaller mistake"
     if val_loss[-1] < low:

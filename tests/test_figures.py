@@ -104,6 +104,12 @@ def test_the_alt_text_of_a_run_over_the_band_has_its_numbers():
     assert all(words in alt for words in ("2.700", "2.600", "2.550 to 2.750", "to 20.", "healthy: inside the band"))
 
 
+def test_a_reference_of_one_run_has_no_band_to_draw():
+    ax = plots.plot_history(HISTORY, [], "learning").axes[0]
+    assert not ax.collections and [line.get_label() for line in ax.get_lines()] == ["training batches", "validation text"]
+    assert "band" not in plots.plot_history_alt(HISTORY, [], "learning")
+
+
 def test_the_heat_map_has_characters_on_both_axes():
     fig, ax = plots.heat_map(torch.rand(2, 3), "a\n", "b c", title="t", xlabel="x", ylabel="y")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "↵"]

@@ -114,17 +114,35 @@ def test_every_run_of_the_reference_is_healthy_in_its_own_band():
         assert judged(val_loss).startswith("healthy")
 
 
+@pytest.mark.parametrize("verdict, losses", [
+    (r"learning: at step 400, validation 1\.500; the one reference run has 1\.800 there", [[4.2, 2.4, 1.9, 1.6, 1.5]]),
+    (r"learning: at step 150, validation 2\.600; the one reference run has 2\.300", [[4.2, 2.6], [4.2, 2.6], [0, 150]]),
+    ("overfitting: .* turned up at step 200", [[4.2, 2.4, 2.0, 2.1, 2.2]]),
+    (r"stuck: at step 400 the loss is 4\.17, where the reference runs have 1\.80", [[4.2, 4.2, 4.2, 4.2, 4.17], [4.2] * 5]),
+])
+def test_beside_a_single_run_nothing_is_called_healthy(verdict, losses):
+    sentence = judge(curve(*losses), {"runs": REFERENCE["runs"][:1]})
+    assert re.match(verdict, sentence), sentence
+
+
+def shipped_verdicts(name, steps=None):
+    """What judge says of each run of the reference, up to its evaluation number `steps`."""
+    reference = load_reference(name)
+    losses = ("steps", "train_loss", "val_loss")
+    return [judge(History(**{part: run[part][:steps] for part in losses}), reference) for run in reference["runs"]]
+
+
 def test_the_curves_that_ship_do_not_look_ill():
-    files = [path for path in (mygpt_train.DATA / "reference").glob("*.json") if path.stem != "ladder"]
-    for path in files:
-        reference = load_reference(path.stem)
-        assert len(reference["runs"]) >= 5
-        for run in reference["runs"]:
-            fields = {name: run[name] for name in ("steps", "train_loss", "val_loss")}
-            sentence = judge(History(**fields), reference)
-            # one run in twenty lies outside of the band
-            fine = sentence.startswith(("healthy", "learning, but behind", "better than"))
-            assert fine, (path.name, run.get("seed"), sentence)
+    verdicts = shipped_verdicts("laptop")
+    assert len(verdicts) == 5
+    for sentence in verdicts:  # one run in twenty lies outside of the band
+        assert sentence.startswith(("healthy", "learning, but behind", "better than")), sentence
+
+
+def test_the_full_run_that_ships_is_sound_up_to_its_best_checkpoint():
+    run = load_reference("gpu")["runs"][0]
+    lowest = run["val_loss"].index(min(run["val_loss"]))
+    assert shipped_verdicts("gpu", lowest + 1)[0].startswith("learning: ")
 
 
 # ----------------------------------------------------------------------------- the files

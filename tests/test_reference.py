@@ -62,3 +62,22 @@ def test_a_preset_that_is_none_is_refused(runs, capsys):
     with pytest.raises(SystemExit):
         make_reference.main(["huge"])
     assert "choose from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["laptop", "gpu"])
+def test_what_ships_fits_its_preset_its_card_and_its_curve(name):
+    model, _ = load_pretrained(name)
+    card, reference = (json.loads((mygpt_train.DATA / path).read_text(encoding="utf-8"))
+                       for path in (f"{name}.json", f"reference/{name}.json"))
+    assert model.config == mygpt_train.PRESETS[name][0] == GPTConfig(**reference["model_config"])
+    assert min(min(run["val_loss"]) for run in reference["runs"]) == pytest.approx(card["val_loss"], abs=2e-3)
+    assert card["device"] == reference["device"] and repr(name) in card["about"]
+    assert (mygpt_train.DATA / f"{name}.safetensors").stat().st_size <= 25e6
+
+
+@pytest.mark.parametrize("name, length, off_by", [("laptop", None, 1e-4), ("gpu", 20_000, 0.1)])  # the whole of gpu's takes 34 s
+def test_what_ships_predicts_as_well_as_its_card_says(name, length, off_by):
+    model, tokenizer = load_pretrained(name)
+    _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
+    card = json.loads((mygpt_train.DATA / f"{name}.json").read_text(encoding="utf-8"))
+    assert evaluate(model, val_data[:length]) == pytest.approx(card["val_loss"], abs=off_by)

@@ -56,8 +56,8 @@ def write_curves(preset, folders):
     write_whole(DATA / "reference" / f"{preset}.json", json.dumps(curves, indent=1) + "\n")
     best = [min(run["val_loss"]) for run in runs]
     minutes = statistics.mean(run["seconds"][-1] for run in runs) / 60
-    spread = statistics.stdev(best) if len(best) > 1 else 0.0
-    print(f"{preset}: best validation loss {statistics.mean(best):.4f}, standard deviation {spread:.4f} "
+    spread = f", standard deviation {statistics.stdev(best):.4f}" if len(best) > 1 else ""
+    print(f"{preset}: best validation loss {statistics.mean(best):.4f}{spread} "
           f"over {len(best)} seeds ({', '.join(f'{loss:.4f}' for loss in best)}); {minutes:.1f} min a run")
 
 
