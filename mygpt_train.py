@@ -111,7 +111,7 @@ PRESETS = {  # name: the model's sizes, and how to train it
 
 @dataclass
 class History:
-    """What a run recorded at each evaluation: losses in nats per token, seconds since the start."""
+    """What a run recorded at each evaluation: losses in nats per token, seconds spent so far."""
 
     steps: list = field(default_factory=list)
     train_loss: list = field(default_factory=list)  # mean of the batch losses since the last evaluation
@@ -188,6 +188,7 @@ class Run:
     scaler: torch.amp.GradScaler  # does nothing unless the precision is fp16
     generator: torch.Generator  # of the batches
     step: int = 0  # updates made
+    seconds: float = 0.0  # spent, interruptions not counted
     history: History = field(default_factory=History)
     losses: list = field(default_factory=list)  # of the batches since the last evaluation, still on the device
     texts: list = field(default_factory=list)  # checksums of what it trains on and of what it is judged by
@@ -217,19 +218,21 @@ def train(model, train_data, val_data, config, on_eval=None, out=None, resume=Fa
         resume_or_refuse(run, Path(out), resume)
     train_data = train_data.to(device)  # small integers: the whole text fits, and batches are cut where they are used
     forward = DistributedDataParallel(model) if processes() > 1 else model  # the former averages the gradients
-    began = time.perf_counter() - (run.history.seconds[-1] if run.history.seconds else 0)
+    began = time.perf_counter() - run.seconds
     model.train()
     with progress(run) as bar, interrupts() as interrupted:
         if run.step in run.history.steps:  # resumed: the evaluation is not repeated, but shown
             tell(on_eval, run)
         while True:
             if is_due(run):
-                evaluate_run(run, train_data, val_data, time.perf_counter() - began)
+                run.seconds = time.perf_counter() - began
+                evaluate_run(run, train_data, val_data)
                 show_losses(run, bar)
                 if out:
                     keep(run, Path(out))
                 tell(on_eval, run)
             if interrupted(run.step):
+                run.seconds = time.perf_counter() - began
                 if out:
                     save_checkpoint(Path(out) / "last.pt", state(run))
                 raise Interrupted(run, out)
@@ -306,7 +309,7 @@ def is_due(run):
     return at_interval and run.step not in run.history.steps
 
 
-def evaluate_run(run, train_data, val_data, seconds):
+def evaluate_run(run, train_data, val_data):
     """Add an entry to the history. Before the first step the training loss is that of as much text as a batch."""
     T = run.config.block_size
     if run.losses:
@@ -317,7 +320,7 @@ def evaluate_run(run, train_data, val_data, seconds):
     run.history.steps.append(run.step)
     run.history.train_loss.append(train_loss)
     run.history.val_loss.append(evaluate(run.model, val_data, T))
-    run.history.seconds.append(seconds)
+    run.history.seconds.append(run.seconds)
 
 
 def pending_losses(run):
@@ -414,6 +417,7 @@ def state(run):
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
         "losses": pending_losses(run).cpu(),
+        "seconds": run.seconds,
         "batches": run.generator.get_state(),
         "texts": run.texts,
         "dropout": torch.get_rng_state(),
@@ -525,6 +529,7 @@ def restore(run, saved, path):
         if torch.cuda.is_available() and saved["dropout_cuda"]:
             torch.cuda.set_rng_state_all(saved["dropout_cuda"])
     run.step, run.history = saved["step"], History(**saved["history"])
+    run.seconds = saved.get("seconds", run.history.seconds[-1])  # the first versions' checkpoints have none
     run.losses = list(saved["losses"].to(next(run.model.parameters()).device))
 
 
@@ -574,7 +579,7 @@ def load_pretrained(name="laptop", device="cpu"):
 
 
 def load_reference(name="laptop"):
-    """The curves of several seeds of a preset: {"preset": ..., "runs": [{"seed", "steps", "val_loss", ...}]}."""
+    """The curves of one or more runs of a preset: {"preset": ..., "runs": [{"seed", "steps", "val_loss", ...}]}."""
     path = DATA / "reference" / f"{name}.json"
     if not path.exists():
         have = sorted(file.stem for file in path.parent.glob("*.json") if file.stem != "ladder")
@@ -611,7 +616,7 @@ def judge(history, reference):
 
     Looks in turn for losses that are no numbers, a training loss that rose, a validation loss that
     turned up while training fell, and next to no progress; what is left is compared with the
-    reference's band. A reference of one run has none: its loss is named, and nothing concluded.
+    reference's band. A reference of one run has none: its loss is named, and no verdict given.
     0.03 nats is more than evaluations of a steady run differ by.
     """
     steps, train_loss, val_loss = history.steps, history.train_loss, history.val_loss
@@ -638,8 +643,8 @@ def judge(history, reference):
         return (f"stuck: at step {last} the loss is {val_loss[-1]:.2f}, where the reference runs have "
                 f"{(low + high) / 2:.2f}; decode an input beside its target, overfit one batch, try other learning rates")
     if alone:
-        return (f"learning: at step {last}, validation {val_loss[-1]:.3f}; the one reference run has {low:.3f} there "
-                f"(for a band it takes several)")
+        return (f"no verdict: at step {last}, validation {val_loss[-1]:.3f}; the only reference run, which makes no "
+                f"band, had {low:.3f} at step {min(last, runs[0]['steps'][-1])}")
     place = f"at step {last}, validation {val_loss[-1]:.3f}; the band of {len(runs)} runs: {low:.3f} to {high:.3f}"
     if val_loss[-1] > high:
         return f"learning, but behind the reference ({place}); other settings, or a smaller mistake"
@@ -661,7 +666,8 @@ def notebook_speed(smoke, laptop, gpu):
     speed = os.environ.get("MYGPT_SPEED") or default_speed()
     if speed not in minutes:
         raise ValueError(f"MYGPT_SPEED is {speed!r}: it must be one of {', '.join(SPEEDS)}, or unset")
-    print(f"speed: {speed}, about {minutes[speed]:g} min to run (set MYGPT_SPEED to {', '.join(SPEEDS)} for another)")
+    about = "perhaps" if speed == "gpu" else "about"  # that one is an estimate
+    print(f"speed: {speed}, {about} {minutes[speed]:g} min to run (set MYGPT_SPEED to {', '.join(SPEEDS)} for another)")
     if speed == "smoke":
         print("smoke is for trying out: nothing is learned, so figures and numbers will not fit the text")
     return speed

@@ -207,9 +207,18 @@ def test_seconds_go_on_where_they_stopped(tmp_path):
     run(tmp_path, on_eval=at_the_end_of_evaluation(5, interrupt))
     saved = load_checkpoint(tmp_path / "last.pt")
     saved["history"]["seconds"] = [1000.0, 2000.0]
+    del saved["seconds"]  # as an earlier version left it
     save_checkpoint(tmp_path / "last.pt", saved)
     seconds = run(tmp_path, resume=True).seconds
     assert seconds[:2] == [1000, 2000] and 2000 < seconds[2] < seconds[3] < 3000
+
+
+def test_the_seconds_between_an_evaluation_and_an_interruption_count(tmp_path):
+    run(tmp_path, on_eval=at_the_end_of_evaluation(5, interrupt))
+    saved = load_checkpoint(tmp_path / "last.pt")
+    assert saved["seconds"] > saved["history"]["seconds"][-1] > 0
+    save_checkpoint(tmp_path / "last.pt", saved | {"seconds": 2500.0})
+    assert 2500 < run(tmp_path, resume=True).seconds[-1] < 3000
 
 
 def test_an_existing_run_is_not_written_over(tmp_path, uninterrupted):

@@ -115,8 +115,10 @@ def test_every_run_of_the_reference_is_healthy_in_its_own_band():
 
 
 @pytest.mark.parametrize("verdict, losses", [
-    (r"learning: at step 400, validation 1\.500; the one reference run has 1\.800 there", [[4.2, 2.4, 1.9, 1.6, 1.5]]),
-    (r"learning: at step 150, validation 2\.600; the one reference run has 2\.300", [[4.2, 2.6], [4.2, 2.6], [0, 150]]),
+    (r"no verdict: at step 400, validation 1\.500; the only reference run, which makes no band, had 1\.800 at step 400$",
+     [[4.2, 2.4, 1.9, 1.6, 1.5]]),
+    (r"no verdict: at step 150, validation 2\.600; .* had 2\.300 at step 150$", [[4.2, 2.6], [4.2, 2.6], [0, 150]]),
+    (r"no verdict: at step 900, validation 1\.500; .* had 1\.800 at step 400$", [[4.2, 1.5], [4.2, 1.5], [0, 900]]),
     ("overfitting: .* turned up at step 200", [[4.2, 2.4, 2.0, 2.1, 2.2]]),
     (r"stuck: at step 400 the loss is 4\.17, where the reference runs have 1\.80", [[4.2, 4.2, 4.2, 4.2, 4.17], [4.2] * 5]),
 ])
@@ -142,7 +144,8 @@ def test_the_curves_that_ship_do_not_look_ill():
 def test_the_full_run_that_ships_is_sound_up_to_its_best_checkpoint():
     run = load_reference("gpu")["runs"][0]
     lowest = run["val_loss"].index(min(run["val_loss"]))
-    assert shipped_verdicts("gpu", lowest + 1)[0].startswith("learning: ")
+    assert shipped_verdicts("gpu", lowest + 1)[0].startswith("no verdict: ")
+    assert shipped_verdicts("gpu")[0].startswith(f"overfitting: the validation loss turned up at step {run['steps'][lowest]}")
 
 
 # ----------------------------------------------------------------------------- the files

@@ -32,7 +32,8 @@ def test_two_seeds_give_curves_and_the_better_one_ships(runs, capsys):
     best = min(min(run["val_loss"]) for run in reference["runs"])
     card = json.loads((mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8"))
     assert card["val_loss"] == pytest.approx(best, abs=2e-3)  # bf16 judged while training, float32 here
-    assert "6 steps planned, 6 made" in card["about"] and len(card["sample"]) == 501
+    assert "6 of 6 planned steps were made" in card["about"] and f"weights of step {card['step']}" in card["about"]
+    assert f"--seed {card['train_config']['seed']} " in card["about"] and len(card["sample"]) == 501
     model, tokenizer = load_pretrained("tiny")
     _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
     assert evaluate(model, val_data) == pytest.approx(card["val_loss"], abs=1e-6)
@@ -49,9 +50,11 @@ def test_a_run_goes_on_where_it_was_stopped_and_as_is_it_stays(runs, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         make_reference.main(["tiny", "3"])
     monkeypatch.setattr(mygpt_train, "train", whole)
-    make_reference.main(["tiny", "3", "--as-is"])
+    make_reference.main(["tiny", "3", "--as-is", "--note", "Stopped by hand."])
+    assert load_reference("tiny")["note"] == "Stopped by hand."
     assert History.load(runs / "seed-3" / "history.json").steps == [0, 2, 4]
-    assert "6 steps planned, 4 made" in (mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8")
+    card = json.loads((mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8"))
+    assert "4 of 6 planned steps" in card["about"] and card["note"] == "Stopped by hand."
     make_reference.main(["tiny", "3"])
     assert load_reference("tiny")["runs"][0]["steps"] == [0, 2, 4, 6]
     monkeypatch.setattr(mygpt_train, "main", None)  # a finished run is not touched

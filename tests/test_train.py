@@ -470,11 +470,12 @@ def test_speed_is_what_the_variable_says(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("major, gigabytes, speed", [(9, 80, "gpu"), (8, 8.5, "gpu"), (8, 6, "laptop"), (7, 16, "laptop")])
-def test_speed_without_the_variable_goes_by_the_card(monkeypatch, major, gigabytes, speed):
+def test_speed_without_the_variable_goes_by_the_card(monkeypatch, capsys, major, gigabytes, speed):
     card = type("Card", (), {"major": major, "total_memory": gigabytes * 1e9, "name": "a card"})
     monkeypatch.delenv("MYGPT_SPEED", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
     assert notebook_speed(smoke=0.1, laptop=4, gpu=2) == speed
+    assert ("gpu, perhaps 2 min" if speed == "gpu" else "laptop, about 4 min") in capsys.readouterr().out
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert mygpt_train.default_speed() == "laptop"

@@ -61,4 +61,5 @@ def left_by(out):
     found = {path.name: load_checkpoint(path) for path in sorted(out.glob("*.pt"))}
     for contents in found.values():
         contents["history"].pop("seconds")
+        contents.pop("seconds", None)
     return found

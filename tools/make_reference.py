@@ -2,11 +2,12 @@
 
     python tools/make_reference.py             the preset "laptop", seeds 1 to 5
     python tools/make_reference.py gpu 1 2 3   another preset, these seeds
-    python tools/make_reference.py gpu 1 --as-is   a run that was stopped for good, once it overfits
+    python tools/make_reference.py gpu 1 --as-is --note "why it was stopped"   a run that was stopped for good
 
 Each run has its folder in runs/reference/ and goes on where it was stopped. Their curves become
 data/reference/<preset>.json; the best weights of the best run become data/<preset>.safetensors, in
 float16 where that changes the loss by less than 0.0001, with what they are in data/<preset>.json.
+The device named there is this one: call the tool where the runs were made.
 """
 
 import argparse
@@ -42,15 +43,16 @@ def run_seed(preset, seed):
         mygpt_train.main(["train", "--preset", preset, "--seed", str(seed), "--out", str(out), *resume])
 
 
-def write_curves(preset, folders):
+def write_curves(preset, folders, note):
     model_config, config = mygpt_train.PRESETS[preset]
     runs = [{"seed": seed, **asdict(History.load(out / "history.json"))} for seed, out in folders.items()]
     curves = {
         "preset": preset,
         "device": device_name(),
         "precision": resolve_precision(config.precision, best_device()),
+        "note": note,
         "model_config": asdict(model_config),
-        "train_config": asdict(config),
+        "train_config": {name: value for name, value in asdict(config).items() if name != "seed"},  # each run has its own
         "runs": runs,
     }
     write_whole(DATA / "reference" / f"{preset}.json", json.dumps(curves, indent=1) + "\n")
@@ -61,7 +63,7 @@ def write_curves(preset, folders):
           f"over {len(best)} seeds ({', '.join(f'{loss:.4f}' for loss in best)}); {minutes:.1f} min a run")
 
 
-def ship(preset, out):
+def ship(preset, out, note):
     """Write data/<preset>.safetensors and its card, from the run in `out`."""
     saved, last = load_checkpoint(out / "best.pt"), History.load(out / "history.json").steps[-1]
     model, tokenizer = load_model(out / "best.pt")
@@ -75,11 +77,15 @@ def ship(preset, out):
     content = safetensors.torch.save(weights)
     prompt = torch.tensor([tokenizer.encode(PROMPT)])
     sample = model.generate(prompt, 500, generator=torch.Generator().manual_seed(1337))[0]
+    settings = saved["train_config"]
     card = {
-        "about": f"The course's GPT after the preset {preset!r}: python mygpt_train.py train --preset {preset} "
-                 f"(on {device_name()}, {saved['train_config']['steps']} steps planned, {last} made)",
+        "about": f"The course's GPT by python mygpt_train.py train --preset {preset} --seed {settings['seed']} --out FOLDER, "
+                 f"on {device_name()}: {last} of {settings['steps']} planned steps were made, and these are the weights "
+                 f"of step {saved['step']}, where the validation loss was lowest",
+        "note": note,
         "data": "the first nine tenths of TinyShakespeare; the loss is on the last tenth",
-        "limits": "Writes strings that look like Shakespeare's plays and mean little; knows nothing else.",
+        "limits": "Writes strings that look like Shakespeare's plays and mean little; knows nothing else. The step was "
+                  "chosen by the loss that is given here, which is therefore a little too good.",
         "sha256": hashlib.sha256(content).hexdigest(),
         "val_loss": half_loss if exact_enough else full_loss,
         "val_loss_error": error,
@@ -102,14 +108,15 @@ def main(arguments=None):
     parser.add_argument("preset", nargs="?", choices=mygpt_train.PRESETS, default="laptop")
     parser.add_argument("seeds", nargs="*", type=int)
     parser.add_argument("--as-is", action="store_true", help="train nothing: take the runs as far as they are")
+    parser.add_argument("--note", default="", help="what else is to be known of these runs")
     args = parser.parse_args(arguments)
     seeds = args.seeds or [1, 2, 3, 4, 5]
     for seed in seeds:
         if not args.as_is:
             run_seed(args.preset, seed)
     folders = {seed: folder_of(args.preset, seed) for seed in seeds}
-    write_curves(args.preset, folders)
-    ship(args.preset, min(folders.values(), key=lambda out: min(History.load(out / "history.json").val_loss)))
+    write_curves(args.preset, folders, args.note)
+    ship(args.preset, min(folders.values(), key=lambda out: min(History.load(out / "history.json").val_loss)), args.note)
 
 
 if __name__ == "__main__":
