@@ -99,8 +99,8 @@ def ship(preset, out, note):
 
 
 def device_name():
-    device = best_device()
-    return torch.cuda.get_device_name() if device.type == "cuda" else f"{device}, {torch.get_num_threads()} threads"
+    device, threads = best_device(), torch.get_num_threads()
+    return torch.cuda.get_device_name() if device.type == "cuda" else f"{device}, {threads} thread{'s' * (threads > 1)}"
 
 
 def main(arguments=None):
