@@ -74,7 +74,7 @@ def test_what_ships_fits_its_preset_its_card_and_its_curve(name):
                        for path in (f"{name}.json", f"reference/{name}.json"))
     assert model.config == mygpt_train.PRESETS[name][0] == GPTConfig(**reference["model_config"])
     assert min(min(run["val_loss"]) for run in reference["runs"]) == pytest.approx(card["val_loss"], abs=2e-3)
-    assert card["device"] == reference["device"] and repr(name) in card["about"]
+    assert card["device"] == reference["device"] and f"--preset {name} " in card["about"]
     assert (mygpt_train.DATA / f"{name}.safetensors").stat().st_size <= 25e6
 
 

@@ -45,6 +45,8 @@ def run_seed(preset, seed):
 
 def write_curves(preset, folders, note):
     model_config, config = mygpt_train.PRESETS[preset]
+    settings = asdict(config)
+    del settings["seed"]  # each run has its own
     runs = [{"seed": seed, **asdict(History.load(out / "history.json"))} for seed, out in folders.items()]
     curves = {
         "preset": preset,
@@ -52,7 +54,7 @@ def write_curves(preset, folders, note):
         "precision": resolve_precision(config.precision, best_device()),
         "note": note,
         "model_config": asdict(model_config),
-        "train_config": {name: value for name, value in asdict(config).items() if name != "seed"},  # each run has its own
+        "train_config": settings,
         "runs": runs,
     }
     write_whole(DATA / "reference" / f"{preset}.json", json.dumps(curves, indent=1) + "\n")
@@ -79,8 +81,8 @@ def ship(preset, out, note):
     sample = model.generate(prompt, 500, generator=torch.Generator().manual_seed(1337))[0]
     settings = saved["train_config"]
     card = {
-        "about": f"The course's GPT by python mygpt_train.py train --preset {preset} --seed {settings['seed']} --out FOLDER, "
-                 f"on {device_name()}: {last} of {settings['steps']} planned steps were made, and these are the weights "
+        "about": f"The course's GPT by python mygpt_train.py train --preset {preset} --seed {settings['seed']} "
+                 f"--out FOLDER, on {device_name()}: {last} of {settings['steps']} planned steps were made, and these are the weights "
                  f"of step {saved['step']}, where the validation loss was lowest",
         "note": note,
         "data": "the first nine tenths of TinyShakespeare; the loss is on the last tenth",
@@ -116,7 +118,8 @@ def main(arguments=None):
             run_seed(args.preset, seed)
     folders = {seed: folder_of(args.preset, seed) for seed in seeds}
     write_curves(args.preset, folders, args.note)
-    ship(args.preset, min(folders.values(), key=lambda out: min(History.load(out / "history.json").val_loss)), args.note)
+    best = min(folders.values(), key=lambda out: min(History.load(out / "history.json").val_loss))
+    ship(args.preset, best, args.note)
 
 
 if __name__ == "__main__":
