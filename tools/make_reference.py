@@ -82,12 +82,12 @@ def ship(preset, out, note):
     settings = saved["train_config"]
     card = {
         "about": f"The course's GPT by python mygpt_train.py train --preset {preset} --seed {settings['seed']} "
-                 f"--out FOLDER, on {device_name()}: {last} of {settings['steps']} planned steps were made, and these are the weights "
-                 f"of step {saved['step']}, where the validation loss was lowest",
+                 f"--out FOLDER, on {device_name()}: {last} of {settings['steps']} planned steps were made, and "
+                 f"these are the weights of step {saved['step']}, where the validation loss was lowest",
         "note": note,
         "data": "the first nine tenths of TinyShakespeare; the loss is on the last tenth",
-        "limits": "Writes strings that look like Shakespeare's plays and mean little; knows nothing else. The step was "
-                  "chosen by the loss that is given here, which is therefore a little too good.",
+        "limits": "Writes strings that look like Shakespeare's plays and mean little; knows nothing else. Chosen "
+                  "by the loss that is given here, which is therefore a little too good.",
         "sha256": hashlib.sha256(content).hexdigest(),
         "val_loss": half_loss if exact_enough else full_loss,
         "val_loss_error": error,
