@@ -3,6 +3,7 @@
 Shapes are written in the course's letters: B batch, T time (tokens in the context), C = n_embd,
 hs = head_size, nh = n_head, V = vocab_size. Losses are in nats per token.
 """
+
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ class CharTokenizer:
             raise ValueError("the vocabulary is empty: give at least one character")
         if len(set(self.chars)) != len(self.chars):
             twice = next(c for c in self.chars if self.chars.count(c) > 1)
-            raise ValueError(f"{twice!r} stands twice in the vocabulary: use CharTokenizer.from_text")
+            raise ValueError(
+                f"{twice!r} stands twice in the vocabulary: use CharTokenizer.from_text"
+            )
         self._id = {char: i for i, char in enumerate(self.chars)}
 
     @classmethod
@@ -53,9 +56,11 @@ class CharTokenizer:
     def decode(self, ids):
         """A sequence or one-dimensional tensor of ids -> str."""
         ids = [int(i) for i in ids]
-        if ids and not (0 <= min(ids) and max(ids) < self.vocab_size):
+        if ids and not (min(ids) >= 0 and max(ids) < self.vocab_size):
             wrong = next(i for i in ids if not 0 <= i < self.vocab_size)
-            raise ValueError(f"id {wrong} is outside the vocabulary: ids run from 0 to {self.vocab_size - 1}")
+            raise ValueError(
+                f"id {wrong} is outside the vocabulary: ids run from 0 to {self.vocab_size - 1}"
+            )
         return "".join(self.chars[i] for i in ids)
 
 
@@ -85,7 +90,9 @@ def get_batch(data, block_size, batch_size, generator=None, device="cpu"):
         )
     draw_on = data.device if generator is None else generator.device
     # randint leaves out its upper end, so the last start is N - block_size - 1
-    starts = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator, device=draw_on)
+    starts = torch.randint(
+        len(data) - block_size, (batch_size, 1), generator=generator, device=draw_on
+    )
     positions = starts + torch.arange(block_size + 1, device=draw_on)  # (B, 1) + (T+1,) -> (B, T+1)
     window = data[positions.to(data.device)].to(device, torch.long)  # (B, T+1)
     return window[:, :-1], window[:, 1:]  # (B, T), (B, T)
@@ -173,7 +180,9 @@ class Head(nn.Module):
         self.query = nn.Linear(config.n_embd, config.head_size, bias=False)
         self.value = nn.Linear(config.n_embd, config.head_size, bias=False)
         past = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()
-        self.register_buffer("past", past, persistent=False)  # moves with .to(), is neither trained nor saved
+        self.register_buffer(
+            "past", past, persistent=False
+        )  # moves with .to(), is neither trained nor saved
 
     def weights(self, x):
         """x (B, T, C) -> attention weights (B, T, T), each row a distribution over the past."""
@@ -222,7 +231,9 @@ class MultiHeadAttention(nn.Module):
         B, T, C = x.shape
         q, k, v = self.qkv(x).split(C, dim=-1)  # (B, T, 3C) -> three of (B, T, C)
         # heads lie side by side in C: give them an axis of their own first, then move it
-        return [part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for part in (q, k, v)]
+        return [
+            part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for part in (q, k, v)
+        ]
 
     def forward(self, x, cache=None):
         """x (B, T, C) -> (B, T, C). With a KVCache, x follows the tokens that the cache holds."""
@@ -235,7 +246,9 @@ class MultiHeadAttention(nn.Module):
             mask = torch.ones(x.size(1), k.size(2), dtype=torch.bool, device=x.device).tril(past)
         dropout = self.dropout if self.training else 0.0
         # a single query after a past sees all of it: neither mask nor is_causal
-        out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=past == 0)  # (B, nh, T, hs)
+        out = F.scaled_dot_product_attention(
+            q, k, v, mask, dropout, is_causal=past == 0
+        )  # (B, nh, T, hs)
         out = out.transpose(1, 2).flatten(2)  # (B, T, nh, hs) -> (B, T, C)
         return F.dropout(self.proj(out), self.dropout, self.training)
 
@@ -329,12 +342,16 @@ class GPT(nn.Module):
         """idx (B, T), at positions start, start + 1, ... -> what enters the first block (B, T, C). Checks idx."""
         end, limit = start + idx.size(1), self.config.block_size
         if end > limit:
-            raise ValueError(f"{end} tokens are more than block_size {limit}: crop to the last {limit}, idx[:, -{limit}:]")
+            raise ValueError(
+                f"{end} tokens are more than block_size {limit}: crop to the last {limit}, idx[:, -{limit}:]"
+            )
         try:
             tokens = self.token_embedding(idx)  # (B, T, C)
         except IndexError:
             raise ValueError(_ids_message(idx, self.config.vocab_size)) from None
-        positions = self.position_embedding.weight[start:end]  # (T, C), the same for every row of the batch
+        positions = self.position_embedding.weight[
+            start:end
+        ]  # (T, C), the same for every row of the batch
         return F.dropout(tokens + positions, self.config.dropout, self.training)
 
     def forward(self, idx, targets=None, cache=None):
@@ -363,8 +380,17 @@ class GPT(nn.Module):
         """An empty cache for `forward`: a list of one KVCache for each block."""
         return [KVCache(self.config, batch_size, self.token_embedding.weight) for _ in self.blocks]
 
-    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, generator=None,
-                 use_cache=True, stride=None):
+    def generate(
+        self,
+        idx,
+        max_new_tokens,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        generator=None,
+        use_cache=True,
+        stride=None,
+    ):
         """Continue idx (B, T) by max_new_tokens sampled tokens: (B, T + max_new_tokens).
 
         temperature 0 takes the likeliest token; top_k and top_p are explained at `sample`. The prompt
@@ -373,20 +399,35 @@ class GPT(nn.Module):
         it fast and changes nothing else.
         Raises ValueError for an empty prompt, ids outside the vocabulary, or a bad setting.
         """
-        steps = self._steps(idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride)
+        steps = self._steps(
+            idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride
+        )
         with evaluation_mode(self), torch.inference_mode():
             new = list(steps)
-        return torch.cat([idx, *new], dim=1)  # out here an ordinary tensor, which a loss may be computed on
+        return torch.cat(
+            [idx, *new], dim=1
+        )  # out here an ordinary tensor, which a loss may be computed on
 
-    def stream(self, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, generator=None,
-               use_cache=True, stride=None):
+    def stream(
+        self,
+        idx,
+        max_new_tokens,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        generator=None,
+        use_cache=True,
+        stride=None,
+    ):
         """The tokens that `generate` adds, one at a time as they are made: an iterator over (B, 1) ids.
 
         Bad arguments are refused at once, before the first token is asked for. Between two tokens the
         model is in its own mode again, and gradients are on if they were: nothing is left to tidy up
         when the caller stops early.
         """
-        steps = self._steps(idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride)
+        steps = self._steps(
+            idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride
+        )
 
         def one_by_one():
             for _ in range(max_new_tokens):
@@ -404,7 +445,9 @@ class GPT(nn.Module):
         check_sampling(temperature, top_k, top_p)
 
         def steps():  # a function with a yield runs nothing before its first next(): the checks stand outside
-            window = unread = idx[:, -limit:]  # what the model may see, and what the cache does not hold yet
+            window = unread = idx[
+                :, -limit:
+            ]  # what the model may see, and what the cache does not hold yet
             cache = self.new_cache(len(idx)) if use_cache else []
             for _ in range(max_new_tokens):
                 logits, _ = self(unread, cache=cache)
@@ -412,7 +455,9 @@ class GPT(nn.Module):
                 yield next_id
                 window = torch.cat([window, next_id], dim=1)
                 unread = next_id if use_cache else window
-                if window.size(1) > limit:  # every token changes its position: what was computed is void
+                if (
+                    window.size(1) > limit
+                ):  # every token changes its position: what was computed is void
                     window = unread = window[:, stride:]
                     for layer in cache:
                         layer.length = 0
@@ -426,7 +471,9 @@ def _ids_message(idx, vocab_size):
 
 def _check_generation(idx, vocab_size, max_new_tokens, stride, block_size):
     if idx.dim() != 2 or len(idx) == 0:
-        raise ValueError(f"the prompt has shape {tuple(idx.shape)}: it must be (B, T), one row per text")
+        raise ValueError(
+            f"the prompt has shape {tuple(idx.shape)}: it must be (B, T), one row per text"
+        )
     if idx.size(1) == 0:
         raise ValueError("the prompt is empty: give at least one token, for example a newline")
     if idx.dtype not in (torch.int32, torch.int64):  # as nn.Embedding wants them
@@ -449,7 +496,9 @@ def check_sampling(temperature=1.0, top_k=None, top_p=None):
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}: it must be at least 1, or None for no limit")
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}: it must be above 0 and at most 1, or None for no limit")
+        raise ValueError(
+            f"top_p is {top_p}: it must be above 0 and at most 1, or None for no limit"
+        )
 
 
 def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
@@ -506,7 +555,9 @@ def evaluate(model, data, block_size=None, reduction="mean"):
         raise ValueError(f"{len(data)} tokens are too few: predicting needs at least 2")
     T = block_size or model.config.block_size
     device = next(model.parameters()).device
-    whole = (len(data) - 1) // T * T  # tokens in full windows; what is left makes a shorter last one
+    whole = (
+        (len(data) - 1) // T * T
+    )  # tokens in full windows; what is left makes a shorter last one
     xs = [*data[:whole].view(-1, T).split(max(1, 16384 // T)), data[None, whole:-1]]  # each (b, T)
     ys = [*data[1 : whole + 1].view(-1, T).split(max(1, 16384 // T)), data[None, whole + 1 :]]
     sums, counts = [], []
@@ -516,7 +567,9 @@ def evaluate(model, data, block_size=None, reduction="mean"):
                 continue
             x, y = x.to(device, torch.long), y.to(device, torch.long)
             logits, _ = model(x)  # (b, T, V)
-            losses = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none").view(y.shape)
+            losses = F.cross_entropy(
+                logits.flatten(0, 1).float(), y.flatten(), reduction="none"
+            ).view(y.shape)
             sums.append(losses.cpu().double().sum(dim=1))  # Apple's GPUs have no float64
             counts.append(torch.full((len(x),), x.size(1)))
     sums, counts = torch.cat(sums), torch.cat(counts)
@@ -532,10 +585,16 @@ def mean_and_error(sums, counts, stretch=2048):
     the difference of their sums: what is hard for both then cancels. The windows must be the same.
     """
     group = max(1, stretch // int(counts[0]))
-    missing = -len(sums) % group  # windows of zero tokens, so that the last stretch has as many as the others
-    sums, counts = (F.pad(part.double(), (0, missing)).view(-1, group).sum(dim=1) for part in (sums, counts))
+    missing = (
+        -len(sums) % group
+    )  # windows of zero tokens, so that the last stretch has as many as the others
+    sums, counts = (
+        F.pad(part.double(), (0, missing)).view(-1, group).sum(dim=1) for part in (sums, counts)
+    )
     n, mean = len(sums), (sums.sum() / counts.sum()).item()
     if n < 2:
-        raise ValueError(f"one stretch of {int(counts.sum())} tokens has no spread: use a shorter `stretch`")
+        raise ValueError(
+            f"one stretch of {int(counts.sum())} tokens has no spread: use a shorter `stretch`"
+        )
     spread = ((sums - mean * counts) ** 2).sum() / (n - 1)
     return mean, (spread * n).sqrt().item() / counts.sum().item()

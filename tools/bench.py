@@ -5,6 +5,7 @@
 A row is a function without arguments that measures both sides and returns
 {"what": str, "ours": float, "theirs": float or None, "unit": str}. Where both are given, higher is better.
 """
+
 import io
 import json
 import platform
@@ -18,15 +19,25 @@ import torch
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from mygpt.files import runs_folder, write_whole
+from mygpt.text import load_text
+from mygpt.train import TrainConfig, begin, train, update
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig, get_batch, split
-from mygpt_ladder import runs_folder
-from mygpt_text import load_text, write_whole
-from mygpt_train import TrainConfig, begin, train, update
 
 # nanoGPT's recipe for a small computer ("baby"): this model, these batches, 2,000 steps
 BABY = GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, dropout=0.0)
-BABY_RECIPE = TrainConfig(2000, 12, 64, 1e-3, eval_interval=2000, warmup_steps=100, min_learning_rate=1e-4,
-                          weight_decay=0.1, beta2=0.99, grad_clip=1.0)
+BABY_RECIPE = TrainConfig(
+    2000,
+    12,
+    64,
+    1e-3,
+    eval_interval=2000,
+    warmup_steps=100,
+    min_learning_rate=1e-4,
+    weight_decay=0.1,
+    beta2=0.99,
+    grad_clip=1.0,
+)
 
 
 # ----------------------------------------------------------------------------- training
@@ -49,10 +60,21 @@ def their_step(data):
     """The same step with transformers' GPT-2 and the same optimizer."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    model = GPT2LMHeadModel(GPT2Config(
-        vocab_size=65, n_positions=64, n_embd=128, n_layer=4, n_head=4, use_cache=False,
-        resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, bos_token_id=0, eos_token_id=0,
-    ))
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=65,
+            n_positions=64,
+            n_embd=128,
+            n_layer=4,
+            n_head=4,
+            use_cache=False,
+            resid_pdrop=0,
+            embd_pdrop=0,
+            attn_pdrop=0,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    )
     optimizer = begin(model, BABY_RECIPE).optimizer
     generator = torch.Generator().manual_seed(BABY_RECIPE.seed)
 
@@ -82,7 +104,9 @@ def onednn():
 
     Only a CPU with AMX would round the products to bf16 for it, and is then left out.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"):
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or getattr(
+        torch.cpu, "get_capabilities", dict
+    )().get("amx_bf16"):
         return nullcontext()
     torch.set_float32_matmul_precision("medium")
     return sdpa_kernel(SDPBackend.MATH)
@@ -107,7 +131,12 @@ def training_step(precision):
     best = fastest({"ours": our_step(data, precision), "theirs": their_step(data)})
     tokens = 12 * 64
     what = f"training 4 x 128, block 64, batch 12, ours {precision}, theirs fp32"
-    return {"what": what, "ours": tokens / best["ours"], "theirs": tokens / best["theirs"], "unit": "tokens/s"}
+    return {
+        "what": what,
+        "ours": tokens / best["ours"],
+        "theirs": tokens / best["theirs"],
+        "unit": "tokens/s",
+    }
 
 
 def baby_recipe():
@@ -121,8 +150,14 @@ def baby_recipe():
 # ----------------------------------------------------------------------------- generation
 
 FULL = GPTConfig(dropout=0.0)  # 10.7 million parameters; the prompt is one token
-GPT2_NAMES = {"token_embedding": "wte", "position_embedding": "wpe", "blocks": "h",
-              "qkv": "c_attn", "proj": "c_proj", "fc": "c_fc"}
+GPT2_NAMES = {
+    "token_embedding": "wte",
+    "position_embedding": "wpe",
+    "blocks": "h",
+    "qkv": "c_attn",
+    "proj": "c_proj",
+    "fc": "c_fc",
+}
 
 
 def writer():
@@ -138,10 +173,19 @@ def as_transformers(model, attention):
     """transformers' GPT-2 with the weights of `model`. Its biases stay 0, its matrices are ours transposed."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    theirs = GPT2LMHeadModel(GPT2Config(
-        vocab_size=FULL.vocab_size, n_positions=FULL.block_size, n_embd=FULL.n_embd, n_layer=FULL.n_layer,
-        n_head=FULL.n_head, attn_implementation=attention, bos_token_id=None, eos_token_id=None, pad_token_id=0,
-    )).eval()
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=FULL.vocab_size,
+            n_positions=FULL.block_size,
+            n_embd=FULL.n_embd,
+            n_layer=FULL.n_layer,
+            n_head=FULL.n_head,
+            attn_implementation=attention,
+            bos_token_id=None,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+    ).eval()
     weights = {}
     for key, tensor in model.state_dict().items():
         parts = [GPT2_NAMES.get(part, part) for part in key.split(".")]
@@ -156,10 +200,16 @@ def their_ways(model, batch):
     prompt = torch.zeros(batch, 1, dtype=torch.long)
 
     def way(theirs, cache):
-        settings = dict(attention_mask=torch.ones_like(prompt), do_sample=False, cache_implementation=cache)
+        settings = dict(
+            attention_mask=torch.ones_like(prompt), do_sample=False, cache_implementation=cache
+        )
         return lambda n: theirs.generate(prompt, max_new_tokens=n, **settings)
 
-    return {(a, c): way(as_transformers(model, a), c) for a in ("sdpa", "eager") for c in ("dynamic", "static")}
+    return {
+        (a, c): way(as_transformers(model, a), c)
+        for a in ("sdpa", "eager")
+        for c in ("dynamic", "static")
+    }
 
 
 def our_way(model, batch, use_cache=True):
@@ -202,7 +252,12 @@ def generation_past_block_size():
     steps = writer().stream(torch.zeros(1, 1, dtype=torch.long), 255 + 1024)
     times = [seconds(lambda: next(steps), 1)[0] for _ in range(255 + 1024)]
     what = "generation 10.7 M past block_size, against before"
-    return {"what": what, "ours": 1024 / sum(times[255:]), "theirs": 255 / sum(times[:255]), "unit": "tokens/s"}
+    return {
+        "what": what,
+        "ours": 1024 / sum(times[255:]),
+        "theirs": 255 / sum(times[:255]),
+        "unit": "tokens/s",
+    }
 
 
 def generation_floor():
@@ -217,10 +272,15 @@ def generation_floor():
 
 
 ROWS = [
-    partial(training_step, "fp32"), partial(training_step, "bf16"), baby_recipe,
-    partial(generation, 1, 255, repeats=3), partial(generation, 64, 128, repeats=2),
-    partial(generation_uncached, 1, 255, repeats=2), partial(generation_uncached, 64, 64, repeats=1),
-    generation_past_block_size, generation_floor,
+    partial(training_step, "fp32"),
+    partial(training_step, "bf16"),
+    baby_recipe,
+    partial(generation, 1, 255, repeats=3),
+    partial(generation, 64, 128, repeats=2),
+    partial(generation_uncached, 1, 255, repeats=2),
+    partial(generation_uncached, 64, 64, repeats=1),
+    generation_past_block_size,
+    generation_floor,
 ]
 
 
@@ -240,9 +300,15 @@ def main():
         row = measure()
         theirs = "" if row["theirs"] is None else f"{row['theirs']:.0f}"
         ratio = "" if row["theirs"] is None else f"{row['ours'] / row['theirs']:.2f}"
-        print(f"{row['what']:60} {row['ours']:10.0f} {theirs:>10} {ratio:>6}  {row['unit']}", flush=True)
+        print(
+            f"{row['what']:60} {row['ours']:10.0f} {theirs:>10} {ratio:>6}  {row['unit']}",
+            flush=True,
+        )
         rows.append(row)
-    write_whole(runs_folder() / "bench.json", json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    write_whole(
+        runs_folder() / "bench.json",
+        json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n",
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Looked for in this order: Chromium or Chrome on the PATH, Playwright's own downl
 their installers put them. If none starts, root on Debian gets Debian's package; otherwise Playwright
 downloads its own, if its servers can be reached.
 """
+
 import os
 import platform
 import shutil
@@ -25,7 +26,11 @@ ADVICE = {
 def ways_to_start():
     """Arguments for Playwright's launch(), one dict for each browser that may be there."""
     paths = [shutil.which(name) for name in NAMES]
-    return [{"executable_path": path} for path in paths if path] + [{}, {"channel": "chrome"}, {"channel": "msedge"}]
+    return [{"executable_path": path} for path in paths if path] + [
+        {},
+        {"channel": "chrome"},
+        {"channel": "msedge"},
+    ]
 
 
 def find(chromium):
@@ -34,7 +39,9 @@ def find(chromium):
         try:
             chromium.launch(**way).close()
             return way
-        except Error:  # not there, or there and broken: Ubuntu's chromium-browser only asks for snap
+        except (
+            Error
+        ):  # not there, or there and broken: Ubuntu's chromium-browser only asks for snap
             continue
 
 
@@ -54,7 +61,9 @@ def install():
         apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
         quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.call([*apt, "update"], env=quiet)
-        if not subprocess.call([*apt, "install", "--yes", "--no-install-recommends", "chromium"], env=quiet):
+        if not subprocess.call(
+            [*apt, "install", "--yes", "--no-install-recommends", "chromium"], env=quiet
+        ):
             return
     print("Downloading Playwright's Chromium ...", flush=True)
     subprocess.call(playwright + (["--with-deps"] if is_root() and sys.platform == "linux" else []))
@@ -71,7 +80,10 @@ def main():
             "The browser tests need Chromium or Chrome: none starts here, and none could be installed.\n"
             f"Install one, then run this again: {ADVICE.get(platform.system(), 'see https://www.chromium.org')}."
         )
-    print("Browser for the tests:", found.get("executable_path") or found.get("channel") or "Playwright's Chromium")
+    print(
+        "Browser for the tests:",
+        found.get("executable_path") or found.get("channel") or "Playwright's Chromium",
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import nbformat
+
 from run_notebooks import ROOT, WIDGET_VIEW, find, read, write_whole
 
 SOURCE = ROOT / "build" / "book-source"
@@ -37,7 +38,10 @@ notebooks/[A-Z]*
 CONTRIBUTING
 ```
 """
-ANSWER = {"code_prompt_show": "Show the answer (predict it first)", "code_prompt_hide": "Hide the answer"}
+ANSWER = {
+    "code_prompt_show": "Show the answer (predict it first)",
+    "code_prompt_hide": "Hide the answer",
+}
 SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 
 
@@ -53,7 +57,9 @@ def for_the_book(notebook):
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-cell"]
             told |= SOLUTION
-        elif cell.metadata.get("jupyter", {}).get("outputs_hidden"):  # MyST-NB knows its tag hide-output
+        elif cell.metadata.get("jupyter", {}).get(
+            "outputs_hidden"
+        ):  # MyST-NB knows its tag hide-output
             told |= ANSWER
         for picture in filter(is_picture, cell.outputs):
             told["image"] = {"alt": picture.metadata["image/png"]["alt"]}
@@ -86,7 +92,11 @@ def lay_out():
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(CONF, SOURCE, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docs", SOURCE / "docs")
-    for path in [*ROOT.glob("LICENSE*"), ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "GLOSSARY.md"]:
+    for path in [
+        *ROOT.glob("LICENSE*"),
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "notebooks" / "GLOSSARY.md",
+    ]:
         target = SOURCE / path.relative_to(ROOT)
         target.parent.mkdir(exist_ok=True)
         shutil.copy(path, target)
@@ -113,11 +123,15 @@ def main():
     shutil.rmtree(BOOK, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
     command += ["-d", str(ROOT / "build" / "book-doctrees"), str(SOURCE), str(BOOK)]
-    path = os.pathsep.join(filter(None, [str(ROOT / "tools"), os.environ.get("PYTHONPATH")]))  # for conf.py
+    path = os.pathsep.join(
+        filter(None, [str(ROOT / "tools"), os.environ.get("PYTHONPATH")])
+    )  # for conf.py
     failed = subprocess.call(command, env=os.environ | {"PYTHONPATH": path})
     if failed:
         shutil.rmtree(BOOK, ignore_errors=True)  # no book rather than half of one
-        return "build_book: Sphinx warned (above), and a warning is an error here. No book was made."
+        return (
+            "build_book: Sphinx warned (above), and a warning is an error here. No book was made."
+        )
     print((BOOK / "index.html").relative_to(ROOT).as_posix())
 
 

@@ -19,6 +19,7 @@ from importlib.metadata import packages_distributions
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_markdown_cell
+
 from run_notebooks import ROOT, find, save_notebook, write_whole
 
 TARGET = ROOT / "build" / "colab"
@@ -78,7 +79,9 @@ def needs(notebook):
             if name.startswith("mygpt_"):
                 modules[name] = (ROOT / f"{name}.py").read_text(encoding="utf-8")
                 trees.append(ast.parse(modules[name]))
-                packages |= imports(trees[-1].body)  # an import inside a function is for those who call it
+                packages |= imports(
+                    trees[-1].body
+                )  # an import inside a function is for those who call it
     return dict(sorted(modules.items())), packages - set(modules)
 
 
@@ -98,7 +101,9 @@ def installs(packages):
         if distribution in colabs:
             continue
         if distribution not in ours:
-            raise ValueError(f"{package} is imported, but {distribution} is not pinned in requirements.txt")
+            raise ValueError(
+                f"{package} is imported, but {distribution} is not pinned in requirements.txt"
+            )
         lines.append(f"%pip install --quiet {distribution}=={ours[distribution]}\n")
     return "".join(lines)
 
@@ -107,10 +112,21 @@ def data_files(notebook):
     """What it reads of data/: the reference results, and the trained models that it loads, if they are not too large."""
     paths = list((ROOT / "data" / "reference").iterdir())
     for node in ast.walk(ast.parse(code(notebook.cells))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "load_pretrained":
-            name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""  # "": any
-            models = [path for path in (ROOT / "data").iterdir() if path.suffix in (".safetensors", ".json")]
-            paths += [path for path in models if name in path.stem and path.stat().st_size < LARGEST]
+        if (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).split(".")[-1] == "load_pretrained"
+        ):
+            name = (
+                node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
+            )  # "": any
+            models = [
+                path
+                for path in (ROOT / "data").iterdir()
+                if path.suffix in (".safetensors", ".json")
+            ]
+            paths += [
+                path for path in models if name in path.stem and path.stat().st_size < LARGEST
+            ]
     return sorted(set(paths))
 
 
@@ -134,7 +150,12 @@ def set_up(notebook):
     files = {f"{name}.py": source.encode("utf-8") for name, source in modules.items()}
     files |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in data_files(notebook)}
     carried = "".join(f'carry("{name}", {literal(content)})\n' for name, content in files.items())
-    return SET_UP + installs(packages) + carried + f'print("{len(files)} files of the course are here.")'
+    return (
+        SET_UP
+        + installs(packages)
+        + carried
+        + f'print("{len(files)} files of the course are here.")'
+    )
 
 
 def bundle(notebook, badge=""):
@@ -143,7 +164,9 @@ def bundle(notebook, badge=""):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.execution_count = None
-            if "hide-output" in cell.metadata.get("tags", []):  # JupyterLab keeps it folded, not so Colab
+            if "hide-output" in cell.metadata.get(
+                "tags", []
+            ):  # JupyterLab keeps it folded, not so Colab
                 cell.outputs = []
                 cell.metadata.pop("jupyter", None)
     folded = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["set-up"]}
@@ -161,7 +184,9 @@ def bundle(notebook, badge=""):
 
 def badge(repo, name):
     address = f"https://colab.research.google.com/github/{repo}/blob/{BRANCH}/{name}"
-    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+    return (
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+    )
 
 
 def readme(repo, names):
@@ -169,7 +194,9 @@ def readme(repo, names):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in names:
         text = text.replace(f"](notebooks/{name})", f"](notebooks/{name}) {badge(repo, name)}")
-    text = re.sub(r"(!\[[^]]*\])\((?!https?:|#)", rf"\1(https://raw.githubusercontent.com/{repo}/HEAD/", text)
+    text = re.sub(
+        r"(!\[[^]]*\])\((?!https?:|#)", rf"\1(https://raw.githubusercontent.com/{repo}/HEAD/", text
+    )
     return re.sub(r"\]\((?!https?:|#)", f"](https://github.com/{repo}/blob/HEAD/", text)
 
 
@@ -191,7 +218,9 @@ def main(arguments):
     options = parser.parse_args(arguments)
     repo = options.repo
     if repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        return f"make_colab: {repo!r} is no repository: write it as owner/name, as in REPO=jane/my-gpt"
+        return (
+            f"make_colab: {repo!r} is no repository: write it as owner/name, as in REPO=jane/my-gpt"
+        )
     try:
         for path in find(options.numbers):
             notebook = bundle(nbformat.read(path, as_version=4), repo and badge(repo, path.name))

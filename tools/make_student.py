@@ -15,16 +15,31 @@ import shutil
 import sys
 
 import nbformat
-from make_colab import bundle, code
 from nbformat.v4 import new_markdown_cell
-from run_notebooks import ROOT, find, save_notebook, write_whole  # which makes the modules importable
 
-from mygpt_text import load_text
+from make_colab import bundle, code
+from mygpt.text import load_text
+from run_notebooks import (
+    ROOT,
+    find,
+    save_notebook,
+    write_whole,
+)  # which makes the modules importable
 
 COURSE = (
-    "LICENSE", "LICENSE-text", "environment.yml", "pyproject.toml", "requirements.txt", "mygpt_*.py",
-    "data/README.md", "data/*.json", "data/*.safetensors", "data/reference/*", "notebooks/GLOSSARY.md",
-    "tools/find_python.sh", "tools/setup.py",
+    "LICENSE",
+    "LICENSE-text",
+    "environment.yml",
+    "pyproject.toml",
+    "requirements.txt",
+    "mygpt_*.py",
+    "data/README.md",
+    "data/*.json",
+    "data/*.safetensors",
+    "data/reference/*",
+    "notebooks/GLOSSARY.md",
+    "tools/find_python.sh",
+    "tools/setup.py",
 )
 
 MAKEFILE = """\
@@ -106,7 +121,9 @@ def unreadable(solution, used):
 
 def only_solutions(notebook, name):
     """A notebook of the exercises' tasks, each with its solution beneath."""
-    about = f"# Solutions to {name}\n\nA solution runs in that notebook, in a cell below its exercise."
+    about = (
+        f"# Solutions to {name}\n\nA solution runs in that notebook, in a cell below its exercise."
+    )
     cells, task = [new_markdown_cell(about, id="about-this-file")], None
     for cell in copy.deepcopy(notebook.cells):
         if cell.cell_type == "markdown":
@@ -114,14 +131,18 @@ def only_solutions(notebook, name):
         elif is_tagged(cell, "solution"):
             cell.update(outputs=[], execution_count=None, metadata={"tags": ["solution"]})
             cells += [new_markdown_cell(task[0], id=f"task-{len(cells) // 2 + 1}"), cell]
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": notebook.metadata.kernelspec})
+    return nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": notebook.metadata.kernelspec}
+    )
 
 
 def readme():
     """Its own beginning, and of the course's README what helps when something goes wrong."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     gpu = re.search(r"^\*\*GPU\*\*.*", text, re.MULTILINE)
-    troubles = re.search(r"^## When something goes wrong\n.*?(?=\n## )", text, re.MULTILINE | re.DOTALL)
+    troubles = re.search(
+        r"^## When something goes wrong\n.*?(?=\n## )", text, re.MULTILINE | re.DOTALL
+    )
     return f"{README}{gpu[0]}\n\n{troubles[0]}"
 
 
@@ -130,7 +151,10 @@ def is_open(cell):
     nodes = list(ast.walk(ast.parse(cell.source)))
     bodies = [node.body for node in nodes if isinstance(node, ast.FunctionDef)]
     values = [[node] for node in nodes if isinstance(node, ast.Assign)] if not bodies else []
-    blanks = [len(body) == 1 and getattr(getattr(body[0], "value", None), "value", None) is ... for body in bodies + values]
+    blanks = [
+        len(body) == 1 and getattr(getattr(body[0], "value", None), "value", None) is ...
+        for body in bodies + values
+    ]
     return bool(blanks) and all(blanks)
 
 
@@ -140,7 +164,9 @@ def refuse_answers(notebook, name):
         if is_tagged(cell, "exercise") and not is_open(cell):
             call = re.search(r"check\.\w+", cell.source)
             exercise = call[0] if call else cell.source
-            sys.exit(f"notebooks/{name}: the exercise of {exercise} is filled in. First: make reset NB={name[:2]}")
+            sys.exit(
+                f"notebooks/{name}: the exercise of {exercise} is filled in. First: make reset NB={name[:2]}"
+            )
 
 
 def write_edition(student, solutions):
@@ -158,8 +184,12 @@ def write_edition(student, solutions):
         handout = without_solutions(notebook)
         save_notebook(student / "notebooks" / path.name, handout)
         save_notebook(student / "colab" / path.name, bundle(handout))
-        save_notebook(solutions / f"{path.stem}_solutions.ipynb", only_solutions(notebook, path.name))
-    write_whole(student / "data" / "tinyshakespeare.txt", load_text("tinyshakespeare"))  # for where no network is
+        save_notebook(
+            solutions / f"{path.stem}_solutions.ipynb", only_solutions(notebook, path.name)
+        )
+    write_whole(
+        student / "data" / "tinyshakespeare.txt", load_text("tinyshakespeare")
+    )  # for where no network is
 
 
 def main():

@@ -23,7 +23,8 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from mygpt_text import write_whole  # noqa: E402
+from mygpt.files import write_whole  # noqa: E402
+
 NOTEBOOKS = ROOT / "notebooks"
 REFERENCE = ROOT / "data" / "reference" / "ladder.json"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -68,7 +69,9 @@ def read(path):
 def run(path):
     """Execute one notebook in a fresh kernel. Returns it, tidied; CellExecutionError if a cell fails."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})  # widgets of an earlier run go too
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": KERNEL}
+    )  # widgets of an earlier run go too
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -93,9 +96,15 @@ def tidy(notebook):
     """Take out what would differ from machine to machine or from run to run, and fold answers whole."""
     notebook.metadata["language_info"] = nbformat.from_dict(LANGUAGE)
     for cell in notebook.cells:
-        if "hide-output" in cell.metadata.get("tags", []) and cell.outputs and cell.outputs[0] != NOTHING:
+        if (
+            "hide-output" in cell.metadata.get("tags", [])
+            and cell.outputs
+            and cell.outputs[0] != NOTHING
+        ):
             cell.outputs.insert(0, NOTHING)
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in CELL_METADATA})
+        cell.metadata = nbformat.from_dict(
+            {k: v for k, v in cell.metadata.items() if k in CELL_METADATA}
+        )
     state = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})
     text = nbformat.writes(notebook)
     for n, model_id in enumerate(state):  # widgets are named at random: number them instead
@@ -107,7 +116,11 @@ def keep_pictures(notebook, path):
     """Save the figures of cells tagged `readme` under docs/, for the README."""
     for cell in notebook.cells:
         if "readme" in cell.metadata.get("tags", []):
-            png = next(output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {}))
+            png = next(
+                output.data["image/png"]
+                for output in cell.outputs
+                if "image/png" in output.get("data", {})
+            )
             write_whole(ROOT / "docs" / f"{path.stem}.png", base64.b64decode(png))
 
 
@@ -129,7 +142,9 @@ def main(numbers):
         return f"run_notebooks: {error}"
     speed = os.environ.setdefault("MYGPT_SPEED", "laptop")
     # the modules beside these notebooks, whatever else is installed
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    )
     with tempfile.TemporaryDirectory() as runs:
         runs = Path(runs) / "runs"  # a notebook prints this last name
         runs.mkdir()

@@ -10,6 +10,7 @@
 Needs nothing but a Python of 3.11 or later. A stamp in .venv says for which files the packages were
 installed: while it fits, pip is not called.
 """
+
 import hashlib
 import json
 import os
@@ -49,7 +50,9 @@ def python_version(python):
     """'3.11.7', or None when this Python does not run."""
     code = "import platform; print(platform.python_version())"
     try:
-        return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -61,7 +64,9 @@ def make_venv():
     if version is None:
         say(f"Making .venv with Python {platform.python_version()} ...")
         was_there = VENV.exists()  # but broken: its Python was removed or replaced
-        made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], capture_output=True, text=True)
+        made = subprocess.run(
+            [sys.executable, "-m", "venv", "--clear", VENV], capture_output=True, text=True
+        )
         if made.returncode:
             if not was_there:
                 shutil.rmtree(VENV, ignore_errors=True)
@@ -78,7 +83,9 @@ def venv_help(output):
     if "ensurepip" in output:  # Debian and Ubuntu deliver venv without the part that brings pip
         package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
         return f"This Python cannot make environments yet. On Debian or Ubuntu:\n  sudo apt install {package}"
-    return f"Making .venv failed. Python says:\n{last}\nIs the folder writable, and has the disk room?"
+    return (
+        f"Making .venv failed. Python says:\n{last}\nIs the folder writable, and has the disk room?"
+    )
 
 
 # ----------------------------------------------------------------------------- the packages
@@ -112,7 +119,9 @@ def install(requirements):
     if is_installed(requirements):
         return
     valid = {path.name for path in ROOT.glob("requirements*.txt") if is_installed(path.name)}
-    for path in VENV.glob(".installed-*"):  # from here to the end of pip nobody knows what is in .venv
+    for path in VENV.glob(
+        ".installed-*"
+    ):  # from here to the end of pip nobody knows what is in .venv
         path.unlink()
     if subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:
         subprocess.run([VENV_PYTHON, "-m", "ensurepip", "--upgrade"], capture_output=True)
@@ -131,9 +140,13 @@ def install(requirements):
 def announce(requirements):
     if any(VENV.glob("**/site-packages/torch/version.py")):
         return say(f"Bringing the packages up to date with {requirements} ...")
-    say("Installing the packages. The first time takes some minutes; a download of about 300 MB, or, on")
+    say(
+        "Installing the packages. The first time takes some minutes; a download of about 300 MB, or, on"
+    )
     say("Linux with torch's NVIDIA build, of more than 2 GB ...")
-    told_pip = any(name in os.environ for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"))
+    told_pip = any(
+        name in os.environ for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
+    )
     if sys.platform == "linux" and not shutil.which("nvidia-smi") and not told_pip:
         say("No NVIDIA GPU is seen here. To take torch's small CPU build, stop with Ctrl-C and run")
         say(f"  PIP_EXTRA_INDEX_URL={CPU_BUILDS} make lab")
@@ -144,8 +157,13 @@ def pip(arguments):
     command = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     command += ["--progress-bar", "off"]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, encoding="utf-8", errors="replace",
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
@@ -200,7 +218,9 @@ def pip_help(lines):
         )
     else:
         remedy = "Run the same command again. If it fails again, `make clean` starts it afresh."
-    telling = [line for line in lines if not line.lstrip().startswith(("note:", "│", "╰")) and line.strip()]
+    telling = [
+        line for line in lines if not line.lstrip().startswith(("note:", "│", "╰")) and line.strip()
+    ]
     last = "".join(telling[-8:]).rstrip()
     return f"Installing the packages failed. pip's last lines:\n\n{last}\n\n{remedy}"
 
@@ -227,7 +247,9 @@ def set_up_lab():
 
 
 def find_notebook(number):
-    paths = {path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    paths = {
+        path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    }
     if number.zfill(2) not in paths:
         raise Stop(f"There is no notebook {number}: there are {', '.join(paths) or 'none yet'}.")
     return paths[number.zfill(2)]
@@ -236,7 +258,9 @@ def find_notebook(number):
 def lab_command(notebook, environment=os.environ, python=VENV_PYTHON):
     """The command that starts JupyterLab on `notebook`, with the project's folder as its root."""
     command = [
-        str(python), "-m", "jupyterlab",
+        str(python),
+        "-m",
+        "jupyterlab",
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/{notebook.relative_to(ROOT).as_posix()}",
         "--LabApp.news_url=None",  # no look-ups of news and new versions
@@ -256,21 +280,35 @@ def lab(number="01"):
     notebook = find_notebook(number)
     prepare(RUNTIME)
     command = lab_command(notebook)
-    where = "Open the address below in a browser" if "--no-browser" in command else "It opens in your browser"
+    where = (
+        "Open the address below in a browser"
+        if "--no-browser" in command
+        else "It opens in your browser"
+    )
     say(f"Starting JupyterLab on {notebook.name}. {where}; Ctrl-C here stops it.")
-    of_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON", "LAB_ARGS")  # not for terminals in JupyterLab
+    of_make = (
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "PYTHON",
+        "LAB_ARGS",
+    )  # not for terminals in JupyterLab
     environment = {name: value for name, value in os.environ.items() if name not in of_make}
     if os.name == "nt":
         return subprocess.call(command, cwd=ROOT, env=environment)
     os.chdir(ROOT)
-    os.execve(command[0], command, environment)  # JupyterLab takes this process's place, and its Ctrl-C
+    os.execve(
+        command[0], command, environment
+    )  # JupyterLab takes this process's place, and its Ctrl-C
 
 
 def pytest(*arguments):
     """Run pytest at smoke speed, away from the learner's own runs."""
     with tempfile.TemporaryDirectory() as runs:
         # one thread: on models this small a second gains little, and beside another busy program it costs much
-        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
+        environment = (
+            {"OMP_NUM_THREADS": "1"} | os.environ | {"MYGPT_SPEED": "smoke", "MYGPT_RUNS": runs}
+        )
         return subprocess.call([VENV_PYTHON, "-m", "pytest", *arguments], cwd=ROOT, env=environment)
 
 
@@ -313,7 +351,12 @@ def book(*command):
 
 def main(arguments):
     actions = {
-        "lab": lab, "test": test, "test-all": test_all, "test-browser": test_browser, "run": run, "book": book,
+        "lab": lab,
+        "test": test,
+        "test-all": test_all,
+        "test-browser": test_browser,
+        "run": run,
+        "book": book,
     }
     if not arguments or arguments[0] not in actions:
         return __doc__

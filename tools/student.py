@@ -6,6 +6,7 @@
 
 Nothing of yours is lost: whatever would be replaced is first copied to my-work/<date and time>/.
 """
+
 import argparse
 import json
 import os
@@ -110,13 +111,19 @@ def update():
             write(ROOT / path, (folder / path).read_bytes())
         for path in deleted:
             (ROOT / path).unlink(missing_ok=True)
-        raise Stop(f"{error}\nThe new version was not taken, and your files are as they were.") from None
+        raise Stop(
+            f"{error}\nThe new version was not taken, and your files are as they were."
+        ) from None
     for path in sorted(replaced):
         print(f"{path} was replaced; yours is kept as {shown(folder / path)}")
     mine = names(git("diff", "--name-only", "-z", "HEAD"))
     if mine:
-        print(f"As you left them, since the new version does not change them: {', '.join(sorted(mine))}")
-    print(f"Updated by {behind} commit(s). If JupyterLab is open, close its notebooks without saving.")
+        print(
+            f"As you left them, since the new version does not change them: {', '.join(sorted(mine))}"
+        )
+    print(
+        f"Updated by {behind} commit(s). If JupyterLab is open, close its notebooks without saving."
+    )
     print("Next: make lab, which also brings the packages up to date.")
 
 
@@ -153,7 +160,11 @@ def reset(notebook, exercise=None):
     path = find_notebook(notebook)
     delivered = git("show", f"HEAD:{path}")
     mine = (ROOT / path).read_bytes() if (ROOT / path).exists() else None
-    new = delivered if exercise is None or mine is None else with_old_answer(mine, delivered, exercise, path)
+    new = (
+        delivered
+        if exercise is None or mine is None
+        else with_old_answer(mine, delivered, exercise, path)
+    )
     what = path if exercise is None else f"the answer to exercise {exercise} in {path}"
     if new == mine:
         return print(f"Nothing to do: {what} is as it was delivered.")
@@ -180,7 +191,9 @@ def with_old_answer(mine, delivered, exercise, path):
     try:
         mine = json.loads(mine)
     except ValueError as error:
-        raise Stop(f"{path} cannot be read ({error}). Set the whole notebook back instead.") from None
+        raise Stop(
+            f"{path} cannot be read ({error}). Set the whole notebook back instead."
+        ) from None
     delivered = json.loads(delivered)
     there = find_answer(delivered["cells"], exercise)
     if there is None:
@@ -222,7 +235,9 @@ def main(arguments):
     actions.add_parser("update", help="take the newest version of the course")
     back = actions.add_parser("reset", help="set a notebook, or one answer, back")
     back.add_argument("notebook", help="its number, such as 01")
-    back.add_argument("--exercise", type=int, metavar="N", help="only the answer cell of exercise N")
+    back.add_argument(
+        "--exercise", type=int, metavar="N", help="only the answer cell of exercise N"
+    )
     options = parser.parse_args(arguments)
     try:
         if options.action == "update":

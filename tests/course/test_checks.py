@@ -3,6 +3,7 @@
 The wrong answers stand in wrong_answers_NN.py, one file a notebook. That each folded solution passes
 is asserted in the notebooks, which nbval runs.
 """
+
 import importlib
 from collections import Counter
 from pathlib import Path
@@ -10,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import mygpt_checks
-
 FILES = sorted(path.stem for path in Path(__file__).parent.glob("wrong_answers_*.py"))
 CASES = [case for name in FILES for case in importlib.import_module(name).CASES]
 CHECKS = [name for name, value in vars(mygpt_checks).items() if hasattr(value, "__wrapped__")]
 
 
-@pytest.mark.parametrize("name, answer, hint", CASES, ids=[f"{name}-{hint}" for name, _, hint in CASES])
+@pytest.mark.parametrize(
+    "name, answer, hint", CASES, ids=[f"{name}-{hint}" for name, _, hint in CASES]
+)
 def test_a_wrong_answer_gets_its_hint(name, answer, hint, capsys):
     assert getattr(mygpt_checks, name)(answer) is False
     printed = capsys.readouterr().out
@@ -30,7 +31,11 @@ def test_a_check_knows_three_wrong_answers(name):
 
 
 @pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("unfinished", [..., lambda *inputs: None, lambda *inputs: ...], ids=["...", "None", "returns ..."])
+@pytest.mark.parametrize(
+    "unfinished",
+    [..., lambda *inputs: None, lambda *inputs: ...],
+    ids=["...", "None", "returns ..."],
+)
 def test_an_unfinished_answer_is_not_attempted(name, unfinished, capsys):
     assert getattr(mygpt_checks, name)(unfinished) is False
     assert "not attempted yet" in capsys.readouterr().out

@@ -1,4 +1,5 @@
 """The house's figures and the ladder."""
+
 import json
 
 import matplotlib
@@ -7,10 +8,9 @@ import pytest
 import torch
 from IPython.utils.capture import capture_output
 
-import mygpt_ladder as ladder
-import mygpt_plots as plots
+from mygpt import ladder, plots
+from mygpt.train import History
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig
-from mygpt_train import History
 
 matplotlib.use("agg")
 HISTORY = History([0, 10, 20], [4.2, 3.0, 2.6], [4.1, 3.1, 2.7], [0.0, 1.0, 2.0])
@@ -44,8 +44,11 @@ def runs(tmp_path, monkeypatch):
 
 def test_show_closes_the_figure_and_carries_the_alt_text(displayed):
     fig, _ = plt.subplots()
-    plots.show(fig, alt="""A line
-        that rises.""")
+    plots.show(
+        fig,
+        alt="""A line
+        that rises.""",
+    )
     assert displayed == [(fig, {"image/png": {"alt": "A line that rises."}}, "new")]
     assert not plt.fignum_exists(fig.number)  # else the notebook draws it twice
 
@@ -71,8 +74,13 @@ def test_the_live_curve_redraws_one_output(displayed):
 def test_the_loss_curve_draws_both_losses_and_the_levels():
     ax = plots.loss_curve(HISTORY, lines={"bigram": 2.5}).axes[0]
     train_line, val_line, level = ax.get_lines()
-    assert list(train_line.get_ydata()) == HISTORY.train_loss and list(val_line.get_ydata()) == HISTORY.val_loss
-    assert set(level.get_ydata()) == {2.5} and "nats" in ax.get_ylabel() and ax.get_xlabel() == "step"
+    assert (
+        list(train_line.get_ydata()) == HISTORY.train_loss
+        and list(val_line.get_ydata()) == HISTORY.val_loss
+    )
+    assert (
+        set(level.get_ydata()) == {2.5} and "nats" in ax.get_ylabel() and ax.get_xlabel() == "step"
+    )
 
 
 BAND = [(0, 4.0, 4.3), (10, 3.0, 3.4), (20, 2.55, 2.75)]
@@ -81,15 +89,23 @@ BAND = [(0, 4.0, 4.3), (10, 3.0, 3.4), (20, 2.55, 2.75)]
 def test_a_run_is_drawn_over_the_band_with_its_verdict():
     ax = plots.plot_history(HISTORY, BAND, "healthy: inside the band").axes[0]
     train_line, val_line = ax.get_lines()
-    assert list(train_line.get_ydata()) == HISTORY.train_loss and list(val_line.get_ydata()) == HISTORY.val_loss
+    assert (
+        list(train_line.get_ydata()) == HISTORY.train_loss
+        and list(val_line.get_ydata()) == HISTORY.val_loss
+    )
     corners = {tuple(corner) for corner in ax.collections[0].get_paths()[0].vertices.tolist()}
     assert {(step, edge) for step, low, high in BAND for edge in (low, high)} <= corners
     assert ax.get_title(loc="left") == "healthy: inside the band" and "nats" in ax.get_ylabel()
-    assert 2.4 < ax.get_ylim()[0] < 2.55 and 3.4 < ax.get_ylim()[1] < 3.6  # the first evaluation is cut off
+    assert (
+        2.4 < ax.get_ylim()[0] < 2.55 and 3.4 < ax.get_ylim()[1] < 3.6
+    )  # the first evaluation is cut off
 
 
 def test_a_run_of_one_evaluation_or_without_numbers_is_drawn_too():
-    for history in (History([0], [4.2], [4.1], [0.0]), History([0, 5], [4.2, float("nan")], [4.1, float("inf")], [0.0, 1.0])):
+    for history in (
+        History([0], [4.2], [4.1], [0.0]),
+        History([0, 5], [4.2, float("nan")], [4.1, float("inf")], [0.0, 1.0]),
+    ):
         low, high = plots.plot_history(history, BAND, "diverged").axes[0].get_ylim()
         assert 2.4 < low < 2.55 and 3.4 < high < 3.6
 
@@ -101,12 +117,18 @@ def test_small_runs_share_a_figure():
 
 def test_the_alt_text_of_a_run_over_the_band_has_its_numbers():
     alt = plots.plot_history_alt(HISTORY, BAND, "healthy: inside the band")
-    assert all(words in alt for words in ("2.700", "2.600", "2.550 to 2.750", "to 20.", "healthy: inside the band"))
+    assert all(
+        words in alt
+        for words in ("2.700", "2.600", "2.550 to 2.750", "to 20.", "healthy: inside the band")
+    )
 
 
 def test_a_reference_of_one_run_has_no_band_to_draw():
     ax = plots.plot_history(HISTORY, [], "learning").axes[0]
-    assert not ax.collections and [line.get_label() for line in ax.get_lines()] == ["training batches", "validation text"]
+    assert not ax.collections and [line.get_label() for line in ax.get_lines()] == [
+        "training batches",
+        "validation text",
+    ]
     assert "band" not in plots.plot_history_alt(HISTORY, [], "learning")
 
 
@@ -134,44 +156,82 @@ def panel(displayed):
     model = GPT(GPTConfig(tokenizer.vocab_size, 8, 1, 2, 12, dropout=0.0))
     plots.writing_panel(model, tokenizer, prompt="abc", temperature=1.5, length=20, seed=3)
     controls = displayed[0][0]
-    return {widget.description.split(" (")[0]: widget for widget in controls.children}, displayed, model, tokenizer
+    return (
+        {widget.description.split(" (")[0]: widget for widget in controls.children},
+        displayed,
+        model,
+        tokenizer,
+    )
 
 
 def expected(model, tokenizer, prompt, n, seed, **settings):
     idx = torch.tensor([tokenizer.encode(prompt)])
-    return tokenizer.decode(model.generate(idx, n, **settings, generator=torch.Generator().manual_seed(seed))[0])
+    return tokenizer.decode(
+        model.generate(idx, n, **settings, generator=torch.Generator().manual_seed(seed))[0]
+    )
 
 
 def test_the_panel_writes_once_by_itself(panel):
     widgets, displayed, model, tokenizer = panel
-    assert set(widgets) == {"prompt", "temperature", "top-k", "top-p", "length", "seed", "Write"}  # each has its label
+    assert set(widgets) == {
+        "prompt",
+        "temperature",
+        "top-k",
+        "top-p",
+        "length",
+        "seed",
+        "Write",
+    }  # each has its label
     assert "while the notebook runs" in repr(displayed[0][0])  # what a page without widgets shows
-    assert displayed[-1][0] == {"text/plain": expected(model, tokenizer, "abc", 20, 3, temperature=1.5)}
+    assert displayed[-1][0] == {
+        "text/plain": expected(model, tokenizer, "abc", 20, 3, temperature=1.5)
+    }
 
 
 def test_the_panel_follows_its_controls(panel):
     widgets, displayed, model, tokenizer = panel
-    for changes in (dict(top_k=2), dict(top_p=0.4), dict(temperature=0), dict(seed=4), dict(length=7), dict(prompt="e\n")):
+    for changes in (
+        dict(top_k=2),
+        dict(top_p=0.4),
+        dict(temperature=0),
+        dict(seed=4),
+        dict(length=7),
+        dict(prompt="e\n"),
+    ):
         for name, value in changes.items():
             widgets[name.replace("_", "-")].value = value
         widgets["Write"].click()
         now = {name: widget.value for name, widget in widgets.items() if name != "Write"}
-        right = expected(model, tokenizer, now["prompt"], now["length"], now["seed"], temperature=now["temperature"],
-                         top_k=now["top-k"], top_p=now["top-p"])
+        right = expected(
+            model,
+            tokenizer,
+            now["prompt"],
+            now["length"],
+            now["seed"],
+            temperature=now["temperature"],
+            top_k=now["top-k"],
+            top_p=now["top-p"],
+        )
         assert displayed[-1][::2] == ({"text/plain": right}, "update")
 
 
 def test_the_panel_streams(panel, monkeypatch):
     widgets, displayed, model, tokenizer = panel
     ticks = iter(range(1000))
-    monkeypatch.setattr(plots.time, "perf_counter", lambda: next(ticks))  # a second between any two looks
+    monkeypatch.setattr(
+        plots.time, "perf_counter", lambda: next(ticks)
+    )  # a second between any two looks
     before = len(displayed)
     widgets["Write"].click()
     texts = [value["text/plain"] for value, _, _ in displayed[before:]]
-    assert [len(text) for text in texts] == [*range(4, 24), 23] and all(b.startswith(a) for a, b in zip(texts, texts[1:]))
+    assert [len(text) for text in texts] == [*range(4, 24), 23] and all(
+        b.startswith(a) for a, b in zip(texts, texts[1:])
+    )
 
 
-@pytest.mark.parametrize("prompt, words", [("abz", "'z' (position 2)"), ("", "the prompt is empty")])
+@pytest.mark.parametrize(
+    "prompt, words", [("abz", "'z' (position 2)"), ("", "the prompt is empty")]
+)
 def test_the_panel_says_what_cannot_be_written(panel, prompt, words):
     widgets, displayed, *_ = panel
     widgets["prompt"].value = prompt
@@ -187,17 +247,31 @@ def test_the_panel_says_what_cannot_be_written(panel, prompt, words):
 
 
 def test_yours_stands_beside_the_reference(runs, displayed):
-    reference = {stage: dict(loss=loss, error=None, sample=None, parameters=1, speed="laptop")
-                 for stage, loss in (("uniform", 4.174), ("unigram", 3.35), ("bigram", 2.48), ("single_head", 2.4))}
+    reference = {
+        stage: dict(loss=loss, error=None, sample=None, parameters=1, speed="laptop")
+        for stage, loss in (
+            ("uniform", 4.174),
+            ("unigram", 3.35),
+            ("bigram", 2.48),
+            ("single_head", 2.4),
+        )
+    }
     ladder.REFERENCE.write_text(json.dumps(reference), encoding="utf-8")
     ladder.add_rung("bigram", 2.51, 0.007, "\nROMEO: é", 4225, "laptop")
     found = ladder.rungs(up_to="bigram")
     assert [(rung["source"], rung["loss"], rung["reference"]) for rung in found] == [
-        ("reference", 4.174, 4.174), ("reference", 3.35, 3.35), ("yours", 2.51, 2.48)]
+        ("reference", 4.174, 4.174),
+        ("reference", 3.35, 3.35),
+        ("yours", 2.51, 2.48),
+    ]
     ladder.show_losses(up_to="bigram")
     (fig, metadata, _), (table, _, _) = displayed
     assert "bigram (01) 2.510" in metadata["image/png"]["alt"]
-    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["uniform guess", "character counts", "bigram (01)"]
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == [
+        "uniform guess",
+        "character counts",
+        "bigram (01)",
+    ]
     # 2.51 / ln 2 = 3.621 bits, e^2.51 = 12.3
     assert "| bigram (01) | yours | 2.510 | 0.007 | 3.621 | 12.3 | 4,225 | 2.480 |" in table.data
 
@@ -213,7 +287,10 @@ def test_samples_are_shown_in_order(runs, capsys):
 def test_a_later_rung_replaces_an_earlier_and_leaves_the_others(runs):
     for stage, loss in (("bigram", 2.6), ("blocks", 2.0), ("bigram", 2.5)):
         ladder.add_rung(stage, loss)
-    assert {stage: rung["loss"] for stage, rung in ladder.read(runs / "ladder.json").items()} == {"bigram": 2.5, "blocks": 2.0}
+    assert {stage: rung["loss"] for stage, rung in ladder.read(runs / "ladder.json").items()} == {
+        "bigram": 2.5,
+        "blocks": 2.0,
+    }
     assert [path.name for path in runs.iterdir()] == ["ladder.json"]  # no temporary file is left
 
 
@@ -234,7 +311,9 @@ def test_a_ladder_that_cannot_be_written_loses_the_rung_and_not_the_cell(runs, c
 
 
 def test_what_is_no_rung_is_refused(runs):
-    with pytest.raises(ValueError, match="'bigrams' is no rung: choose from uniform, unigram, bigram"):
+    with pytest.raises(
+        ValueError, match="'bigrams' is no rung: choose from uniform, unigram, bigram"
+    ):
         ladder.add_rung("bigrams", 2.5)
     with pytest.raises(ValueError, match="the loss of 'bigram' is nan"):
         ladder.add_rung("bigram", float("nan"))

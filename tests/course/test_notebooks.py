@@ -22,9 +22,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import mygpt_checks
 import mygpt_helpers
-import mygpt_train
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -52,7 +50,8 @@ def hidden(cell, what):
 def next_cell(nb, index, cell_type):
     """The first cell of this type after `index` and its index, or (None, None)."""
     return next(
-        ((i, c) for i, c in enumerate(nb.cells) if i > index and c.cell_type == cell_type), (None, None)
+        ((i, c) for i, c in enumerate(nb.cells) if i > index and c.cell_type == cell_type),
+        (None, None),
     )
 
 
@@ -60,7 +59,11 @@ def output_text(cell):
     """All that a code cell put out as text, pictures left out."""
     parts = [output.get("text", "") for output in cell.outputs]
     for output in cell.outputs:
-        parts += [str(data) for mime, data in output.get("data", {}).items() if not mime.startswith("image/")]
+        parts += [
+            str(data)
+            for mime, data in output.get("data", {}).items()
+            if not mime.startswith("image/")
+        ]
     return "\n".join(parts)
 
 
@@ -74,7 +77,9 @@ def pictures(nb):
 
 def tree(cell):
     """The syntax tree of a code cell; IPython's own lines (%magic, !shell) are left out."""
-    return ast.parse("\n".join("" if line[:1] in ("%", "!") else line for line in cell.source.split("\n")))
+    return ast.parse(
+        "\n".join("" if line[:1] in ("%", "!") else line for line in cell.source.split("\n"))
+    )
 
 
 def assigned(cell):
@@ -85,7 +90,9 @@ def assigned(cell):
             names.add(node.name)
         elif not isinstance(node, (ast.Import, ast.ImportFrom)):
             names |= {
-                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+                n.id
+                for n in ast.walk(node)
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             }
     return names
 
@@ -117,16 +124,18 @@ def problems_run(nb):
     problems = []
     counts = [cell.execution_count for cell in code_cells(nb)]
     if counts != list(range(1, len(counts) + 1)):
-        problems.append(f"not one clean run from top to bottom (`make notebooks`): execution counts {counts}")
+        problems.append(
+            f"not one clean run from top to bottom (`make notebooks`): execution counts {counts}"
+        )
     for cell in code_cells(nb):
         for output in cell.outputs:
             if output.output_type == "error":
                 problems.append(f"an error was saved: {output.ename}: {output.evalue}")
             if output.get("name") == "stderr":
                 problems.append(f"something was written to stderr: {output.text[:80]!r}")
-            if set(output.get("data", {})) == {"text/plain"} and output.data["text/plain"].startswith(
-                "<Figure size"
-            ):
+            if set(output.get("data", {})) == {"text/plain"} and output.data[
+                "text/plain"
+            ].startswith("<Figure size"):
                 problems.append("a figure was saved as its name only, <Figure size ...>")
         problems += [
             f"a progress bar is frozen at {percent} %"
@@ -142,18 +151,24 @@ def machine_names():
     """What would betray the machine these tests run on. Names that are ordinary words are left out."""
     folders = {Path.home(), ROOT, ROOT.parent, Path(tempfile.gettempdir())}
     host = socket.gethostname()
-    return [str(f) for f in folders if len(f.parts) > 1] + ([host] if re.search(r"\w[\d.-]", host) else [])
+    return [str(f) for f in folders if len(f.parts) > 1] + (
+        [host] if re.search(r"\w[\d.-]", host) else []
+    )
 
 
 def problems_machine(nb):
-    text = "\n".join([cell.source for cell in nb.cells] + [output_text(cell) for cell in code_cells(nb)])
+    text = "\n".join(
+        [cell.source for cell in nb.cells] + [output_text(cell) for cell in code_cells(nb)]
+    )
     patterns = [rf"(?<![\w./]){re.escape(name)}(?!\w)" for name in machine_names()]
     patterns += [
         r"(?<![\w./])/(home|Users|root|tmp|opt|mnt|usr|private|var|content)/[^\s,]+",
         r"\b[A-Za-z]:\\+\w+",
         r"\bat 0x[0-9a-fA-F]{6,}",  # an address in memory, another one in every run
     ]
-    return [f"{match[0]!r} is of one machine only" for p in patterns for match in re.finditer(p, text)]
+    return [
+        f"{match[0]!r} is of one machine only" for p in patterns for match in re.finditer(p, text)
+    ]
 
 
 def problems_pictures(nb):
@@ -165,13 +180,17 @@ def problems_pictures(nb):
             problems.append(
                 f"cell {index}: a picture has no alt text of 20 characters or more (plots.show): {alt!r}"
             )
-        following = [cell.source for cell in nb.cells[index + 1 :] if cell.cell_type == "markdown"][:3]
+        following = [cell.source for cell in nb.cells[index + 1 :] if cell.cell_type == "markdown"][
+            :3
+        ]
         if "**Read the picture.**" not in "".join(following):
             problems.append(
                 f"cell {index}: no **Read the picture.** in the three texts after it: {alt[:60]!r}"
             )
     problems += [
-        f"two pictures have the alt text {alt!r}" for alt in sorted(set(alts)) if alts.count(alt) > 1
+        f"two pictures have the alt text {alt!r}"
+        for alt in sorted(set(alts))
+        if alts.count(alt) > 1
     ]
     problems += [
         f"an image in the text without alt text: {image}"
@@ -192,14 +211,18 @@ def problems_opening(nb):
             problems.append(f"{promise} is missing in the first cell")
     tables = [cell for cell in nb.cells[:15] if "symbols" in tags(cell)]
     if len(tables) != 1 or "| symbol |" not in output_text(tables[0]):
-        problems.append("among the first 15 cells exactly one, tagged symbols, must show the symbol table")
+        problems.append(
+            "among the first 15 cells exactly one, tagged symbols, must show the symbol table"
+        )
     return problems
 
 
 def problems_closing(nb):
     problems = []
     headings = [
-        i for i, cell in enumerate(nb.cells) if re.search(r"^## What you now know$", cell.source, re.M)
+        i
+        for i, cell in enumerate(nb.cells)
+        if re.search(r"^## What you now know$", cell.source, re.M)
     ]
     if len(headings) != 1:
         return ["there must be one heading '## What you now know'"]
@@ -211,8 +234,14 @@ def problems_closing(nb):
     if "Papers" not in markdown(nb):
         problems.append("the papers behind it are not named (**Papers.**)")
     if any("train" in imported(cell).get("mygpt_train", []) for cell in code_cells(nb)):
-        for call, cells in (("add_rung", nb.cells), ("show_losses", closing), ("show_samples", closing)):
-            if not any(f"ladder.{call}(" in cell.source for cell in cells if cell.cell_type == "code"):
+        for call, cells in (
+            ("add_rung", nb.cells),
+            ("show_losses", closing),
+            ("show_samples", closing),
+        ):
+            if not any(
+                f"ladder.{call}(" in cell.source for cell in cells if cell.cell_type == "code"
+            ):
                 problems.append(f"it trains a model, but there is no ladder.{call}(...)")
     return problems
 
@@ -242,7 +271,9 @@ def problems_predictions(nb):
             )
     for cell in code_cells(nb):
         if hidden(cell, "outputs") != ("hide-output" in tags(cell)):
-            problems.append(f"the tag hide-output and outputs_hidden go together: {cell.source[:60]!r}")
+            problems.append(
+                f"the tag hide-output and outputs_hidden go together: {cell.source[:60]!r}"
+            )
     return problems
 
 
@@ -261,7 +292,9 @@ def problems_exercises(nb):
         problems.append(f"{len(titles)} exercises: 3 to 5 are wanted")
     for tag in ("exercise", "solution"):
         if len(code_cells(nb, tag)) != len(titles):
-            problems.append(f"{len(titles)} exercises, but {len(code_cells(nb, tag))} cells tagged {tag}")
+            problems.append(
+                f"{len(titles)} exercises, but {len(code_cells(nb, tag))} cells tagged {tag}"
+            )
     for number, (index, title) in enumerate(titles, 1):
         form = EXERCISE.match(title)
         if form is None or int(form[1]) != number or len(form[2]) != 3:
@@ -343,7 +376,9 @@ def module_names(nb):
             yield from ((module, name) for name in names)
         for node in ast.walk(tree(cell)):
             if isinstance(node, ast.Import):
-                aliases |= {a.asname or a.name: a.name for a in node.names if a.name.startswith("mygpt_")}
+                aliases |= {
+                    a.asname or a.name: a.name for a in node.names if a.name.startswith("mygpt_")
+                }
             if (
                 isinstance(node, ast.Attribute)
                 and isinstance(node.value, ast.Name)
@@ -365,7 +400,11 @@ assert find_spec("mygpt_text"), (
 
 def problems_guard(nb):
     found = code_cells(nb)[0].source.startswith(GUARD)
-    return [] if found else ["the first code cell does not begin with the lines of GUARD, in this file"]
+    return (
+        []
+        if found
+        else ["the first code cell does not begin with the lines of GUARD, in this file"]
+    )
 
 
 def problems_imports(nb):
@@ -437,8 +476,14 @@ SPECIMENS = {
             ],
         },
     ),
-    "get_batch": (itself, {"use": lambda f: [*f(DATA, 5, 4, seeded()), *f(torch.arange(6), 5, 3, seeded())]}),
-    "cross_entropy": (itself, {"use": lambda f: f(torch.randn(2, 7, 11, generator=seeded()), TARGETS)}),
+    "get_batch": (
+        itself,
+        {"use": lambda f: [*f(DATA, 5, 4, seeded()), *f(torch.arange(6), 5, 3, seeded())]},
+    ),
+    "cross_entropy": (
+        itself,
+        {"use": lambda f: f(torch.randn(2, 7, 11, generator=seeded()), TARGETS)},
+    ),
     "BigramLanguageModel": (
         lambda cls: cls(11),
         {
@@ -457,7 +502,10 @@ SPECIMENS = {
             "use": lambda m: [*m(IDS, TARGETS), m(IDS)],
             "attention_maps": lambda m: m.attention_maps(IDS),
             "num_parameters": lambda m: m.num_parameters(),
-            "generate": lambda m: [m.generate(IDS, 6, temperature=0), m.generate(IDS, 6, generator=seeded())],
+            "generate": lambda m: [
+                m.generate(IDS, 6, temperature=0),
+                m.generate(IDS, 6, generator=seeded()),
+            ],
         },
     ),
     "sample": (
@@ -484,7 +532,8 @@ def problems_definitions(nb):
             )
         else:
             problems += [
-                f"its {name} is not the module's: {problem}" for problem in differences(name, theirs)
+                f"its {name} is not the module's: {problem}"
+                for problem in differences(name, theirs)
             ]
     return problems
 
@@ -496,9 +545,9 @@ def definitions(nb):
         if "exercise" in tags(cell) or "solution" in tags(cell):
             continue
         for node in tree(cell).body:
-            if isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef)) or is_constant(
-                node
-            ):
+            if isinstance(
+                node, (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef)
+            ) or is_constant(node):
                 try:
                     exec(compile(ast.Module([node], []), "notebook", "exec"), space)
                 except NameError:  # leans on a result of the run
@@ -530,7 +579,9 @@ def differences(name, theirs):
         return [f"it takes {got}, not {wanted}"]
     a, b = make(ours), make(theirs)
     if isinstance(a, torch.nn.Module):
-        shapes = [{key: tuple(value.shape) for key, value in m.state_dict().items()} for m in (a, b)]
+        shapes = [
+            {key: tuple(value.shape) for key, value in m.state_dict().items()} for m in (a, b)
+        ]
         if shapes[0] != shapes[1]:
             return [f"its state_dict is {shapes[1]}, not {shapes[0]}"]
         for parameter in a.parameters():  # far from the start, where small mistakes vanish
@@ -590,7 +641,9 @@ def test_the_course_is_there_and_numbered():
     numbers = [re.match(r"(\d\d)_\w+$", path.stem)[1] for path in NOTEBOOKS]
     assert numbers == [f"{n:02}" for n in range(1, len(numbers) + 1)] and numbers
     for number, path in zip(numbers, NOTEBOOKS):
-        assert nbformat.read(path, as_version=4).cells[0].source.startswith(f"# {number} · "), path.name
+        assert nbformat.read(path, as_version=4).cells[0].source.startswith(f"# {number} · "), (
+            path.name
+        )
 
 
 def test_every_check_is_used_in_a_notebook():
@@ -682,7 +735,9 @@ def good_notebook():
         "ladder",
     )
     text("**Papers.** One.\n\n**Next:** what?", "next")
-    nb = new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    nb = new_notebook(
+        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
     for n, cell in enumerate(code_cells(nb), 1):
         cell.execution_count = n
     return nb, named
@@ -721,7 +776,9 @@ def drop(*names):
 
 
 def alt(text):
-    return lambda nb, cells: cells["picture"].outputs[0].metadata.update({"image/png": {"alt": text}})
+    return lambda nb, cells: (
+        cells["picture"].outputs[0].metadata.update({"image/png": {"alt": text}})
+    )
 
 
 def twice(nb, cells):
@@ -730,11 +787,19 @@ def twice(nb, cells):
 
 HOME = Path.home()
 MISTAKES = [  # (rule, how to break the good notebook, what the rule must say)
-    (problems_format, lambda nb, cells: nb.metadata.kernelspec.update(name="conda-env"), "kernelspec"),
+    (
+        problems_format,
+        lambda nb, cells: nb.metadata.kernelspec.update(name="conda-env"),
+        "kernelspec",
+    ),
     (problems_format, stdout("filler", "x" * 1_000_000), "1,000,000"),
     (problems_format, lambda nb, cells: cells["filler"].update(id="not an id"), "valid"),
     (problems_run, lambda nb, cells: cells["filler"].update(execution_count=99), "one clean run"),
-    (problems_run, lambda nb, cells: cells["imports"].update(execution_count=None), "one clean run"),
+    (
+        problems_run,
+        lambda nb, cells: cells["imports"].update(execution_count=None),
+        "one clean run",
+    ),
     (
         problems_run,
         out("filler", new_output("error", ename="ValueError", evalue="no", traceback=[])),
@@ -742,13 +807,21 @@ MISTAKES = [  # (rule, how to break the good notebook, what the rule must say)
     ),
     (problems_run, out("filler", new_output("stream", name="stderr", text="Warning")), "stderr"),
     (problems_run, stdout("filler", "training:  43%|████      | 43/100"), "43 %"),
-    (problems_run, out("filler", new_output("execute_result", {"text/plain": "  0%|    | 0/9"})), "0 %"),
+    (
+        problems_run,
+        out("filler", new_output("execute_result", {"text/plain": "  0%|    | 0/9"})),
+        "0 %",
+    ),
     (
         problems_run,
         out("picture", new_output("display_data", {"text/plain": "<Figure size 9x9>"})),
         "<Figure",
     ),
-    (problems_run, lambda nb, cells: nb.metadata.update(widgets={"state": "FloatProgressModel"}), "widget"),
+    (
+        problems_run,
+        lambda nb, cells: nb.metadata.update(widgets={"state": "FloatProgressModel"}),
+        "widget",
+    ),
     (problems_machine, stdout("filler", f"saved in {ROOT / 'runs'}"), "one machine"),
     (problems_machine, stdout("filler", f"{Path(tempfile.gettempdir()) / 'x'}"), "one machine"),
     (problems_machine, stdout("filler", "/home/someone/runs/a.pt"), "/home/"),
@@ -811,18 +884,38 @@ MISTAKES = [  # (rule, how to break the good notebook, what the rule must say)
     ),
     (problems_length, lambda nb, cells: nb.update(cells=nb.cells[:30]), "30 cells"),
     (problems_length, sub("read", "small", "word " * 3300), "words"),
-    (problems_length, lambda nb, cells: [c.update(source="a\n" * 7) for c in code_cells(nb)], "median"),
+    (
+        problems_length,
+        lambda nb, cells: [c.update(source="a\n" * 7) for c in code_cells(nb)],
+        "median",
+    ),
     (problems_length, sub("filler", "2", '"' + "x" * 110 + '"'), "characters in a line"),
     (problems_guard, sub("imports", "are not here: open", "are missing: open"), "GUARD"),
-    (problems_imports, sub("imports", "import train", "import train, trian"), "mygpt_train has no trian"),
-    (problems_imports, sub("symbols", "symbol_table", "symbols_table"), "mygpt_plots has no symbols_table"),
-    (problems_imports, sub("student 1", "check.mean_loss", "check.meanloss"), "mygpt_checks has no meanloss"),
+    (
+        problems_imports,
+        sub("imports", "import train", "import train, trian"),
+        "mygpt_train has no trian",
+    ),
+    (
+        problems_imports,
+        sub("symbols", "symbol_table", "symbols_table"),
+        "mygpt_plots has no symbols_table",
+    ),
+    (
+        problems_imports,
+        sub("student 1", "check.mean_loss", "check.meanloss"),
+        "mygpt_checks has no meanloss",
+    ),
     (
         problems_definitions,
         sub("Head", "k.size(-1) ** -0.5", "x.size(-1) ** -0.5"),
         "its Head is not the module's: use",
     ),
-    (problems_definitions, sub("Head", "~self.past", "self.past.T"), "its Head is not the module's: use"),
+    (
+        problems_definitions,
+        sub("Head", "~self.past", "self.past.T"),
+        "its Head is not the module's: use",
+    ),
     (
         problems_definitions,
         sub("Head", "self.query", "self.queries"),
@@ -850,7 +943,11 @@ MISTAKES = [  # (rule, how to break the good notebook, what the rule must say)
         sub("get_batch", "randint(len(data) - block_size,", "randint(len(data) - block_size - 1,"),
         "get_batch",
     ),
-    (problems_definitions, sub("filler", "print(2)", "def notebook_speed():\n    pass"), "add a specimen"),
+    (
+        problems_definitions,
+        sub("filler", "print(2)", "def notebook_speed():\n    pass"),
+        "add a specimen",
+    ),
 ]
 
 

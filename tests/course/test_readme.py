@@ -1,4 +1,5 @@
 """The README's table of the path says what the notebooks and the reference ladder say."""
+
 import json
 import re
 from pathlib import Path

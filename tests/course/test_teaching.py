@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import mygpt_checks
-
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "notebooks" / "TEACHING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,7 +58,9 @@ def words(output):
     return "\n".join("".join(part) for part in parts)
 
 
-BOOKS = {path.name[:2]: read(path) for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+BOOKS = {
+    path.name[:2]: read(path) for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+}
 
 
 def section_number(title):
@@ -89,7 +89,9 @@ def sheets(guide):
 def table(text, column):
     """The rows, {column: cell}, of the first table that has this column; none if there is no such table."""
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.M):
-        head, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines()]
+        head, _, *rows = [
+            [cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines()
+        ]
         if column in head:
             return [dict(zip(head, row)) for row in rows]
     return []
@@ -151,7 +153,9 @@ def problems_sections(guide):
         for row in rows:
             named = signs_in(row["stop for"], "[PE]")
             if named != (there := book["sections"].get(row["section"], named)):
-                problems.append(f"{number}, {row['section']}: in the notebook it has {there}, not {named}")
+                problems.append(
+                    f"{number}, {row['section']}: in the notebook it has {there}, not {named}"
+                )
     return problems
 
 
@@ -160,7 +164,9 @@ def problems_predictions(guide):
     for number, (sheet, book) in sheets(guide).items():
         rows = table(sheet, "it asks")
         if len(rows) != len(book["predictions"]):
-            problems.append(f"{number}: {len(rows)} predictions, the notebook has {len(book['predictions'])}")
+            problems.append(
+                f"{number}: {len(rows)} predictions, the notebook has {len(book['predictions'])}"
+            )
         for n, (row, question) in enumerate(zip(rows, book["predictions"]), 1):
             begins = row["it asks"]
             if row[""] != f"P{n}" or len(begins) < 12 or not question.startswith(begins.strip('"')):
@@ -178,15 +184,22 @@ def problems_predictions(guide):
 def problems_exercises(guide):
     problems = []
     for number, (sheet, book) in sheets(guide).items():
-        have = [(row[""], row["exercise"], row["stars"], row["min"]) for row in table(sheet, "goes wrong")]
-        want = [(f"E{n}", e["title"], e["stars"], e["min"]) for n, e in enumerate(book["exercises"], 1)]
+        have = [
+            (row[""], row["exercise"], row["stars"], row["min"])
+            for row in table(sheet, "goes wrong")
+        ]
+        want = [
+            (f"E{n}", e["title"], e["stars"], e["min"]) for n, e in enumerate(book["exercises"], 1)
+        ]
         if have != want:
             problems.append(f"{number}: the notebook's exercises are {want}")
         for row, exercise in zip(table(sheet, "goes wrong"), book["exercises"]):
             check = inspect.getsource(getattr(mygpt_checks, exercise["check"]))
             hints = re.findall(r'"([^"]+)"', row["goes wrong"])
             problems += [
-                f"{number}: {row['']}: the check never says {hint!r}" for hint in hints if hint not in check
+                f"{number}: {row['']}: the check never says {hint!r}"
+                for hint in hints
+                if hint not in check
             ]
             if not hints:
                 problems.append(f"{number}: {row['']}: no hint of the check is quoted")
@@ -235,13 +248,17 @@ def minutes(number, plan, guide):
     if number in sheets(guide):
         sheet, book = sheets(guide)[number]
         takes = {f"E{n}": int(exercise["min"]) for n, exercise in enumerate(book["exercises"], 1)}
-        takes |= {section_number(row["section"]): int(row["class"]) for row in table(sheet, "stop for")}
+        takes |= {
+            section_number(row["section"]): int(row["class"]) for row in table(sheet, "stop for")
+        }
         total += sum(takes.get(what, 0) for what in signs_in(plan, "E") + sections_in(plan))
     return total
 
 
 def sections_in(plan):
-    return [str(n) for a, b in re.findall(r"§(\d+)–§(\d+)", plan) for n in range(int(a), int(b) + 1)]
+    return [
+        str(n) for a, b in re.findall(r"§(\d+)–§(\d+)", plan) for n in range(int(a), int(b) + 1)
+    ]
 
 
 def known(numbers_named):
@@ -263,7 +280,9 @@ def problems_term(guide):
             problems.append(f"week {row['week']} says {row['min']} of 90 min and takes {takes}")
     for number, (_, book) in sheets(guide).items():
         weeks = [row for row in rows if row["notebook"] == number]
-        done = [sign for row in weeks for sign in signs_in(row["in class"] + " " + row["at home"], "E")]
+        done = [
+            sign for row in weeks for sign in signs_in(row["in class"] + " " + row["at home"], "E")
+        ]
         if sorted(done) != [f"E{n}" for n in range(1, len(book["exercises"]) + 1)]:
             problems.append(f"{number}: in the term these exercises are done: {sorted(done)}")
         plans = " ".join(row["in class"] for row in weeks)
@@ -281,7 +300,9 @@ def problems_days(guide):
         clock = [60 * int(row["from"][:2]) + int(row["from"][3:]) for row in rows]
         for row, begins, ends in zip(rows, clock, clock[1:] + [clock[-1] + int(rows[-1]["min"])]):
             if begins + int(row["min"]) != ends:
-                problems.append(f"{day}, {row['from']}: {row['min']} min do not reach the next line")
+                problems.append(
+                    f"{day}, {row['from']}: {row['min']} min do not reach the next line"
+                )
             takes = minutes(row["notebook"], row["what"], guide)
             if takes and takes != int(row["min"]):
                 problems.append(f"{day}, {row['from']}: {row['min']} min, but it takes {takes}")
@@ -314,7 +335,12 @@ MISTAKES = [  # (rule, pattern in the guide, what to put for its first match, wh
     (problems_sheets, r"^## 02 · .*", "## 02 · Attention", "'## 02 · Attention' is of no notebook"),
     (problems_sheets, r"^## 02 · .*\n", r"\g<0>" + "word " * 1250, "do not fit two printed pages"),
     (problems_sheets, r"#troubles", "#trouble", "do not lead to '## Troubles'"),
-    (problems_time, r"50 min for the exercises", "55 min for the exercises", "01: the notebook says"),
+    (
+        problems_time,
+        r"50 min for the exercises",
+        "55 min for the exercises",
+        "01: the notebook says",
+    ),
     (problems_time, r"min to run\. In class", "s to run. In class", "01: the notebook says"),
     (problems_time, r"(\| 1\. .*?\| )\d+ ", r"\g<1>9 ", "01: the column read"),
     (problems_time, r"In class \d+ min", "In class 10 min", "01: the column class"),
@@ -331,7 +357,12 @@ MISTAKES = [  # (rule, pattern in the guide, what to put for its first match, wh
     (problems_exercises, r"^\| E1 \| \w+", "| E1 | bytes", "01: the notebook's exercises are"),
     (problems_exercises, r"★☆☆", "★★☆", "01: the notebook's exercises are"),
     (problems_exercises, r"★☆☆ \| 5 ", "★☆☆ | 6 ", "01: the notebook's exercises are"),
-    (problems_exercises, r'"this is in nats"', '"this is in gnats"', "01: E1: the check never says"),
+    (
+        problems_exercises,
+        r'"this is in nats"',
+        '"this is in gnats"',
+        "01: E1: the check never says",
+    ),
     (problems_exercises, r'"the mean of the windows\' means"', "means", "01: E2: no hint"),
     (problems_path, r"^\| 4 \| §1 ", "| 5 | §1 ", "01: the 50-minute path takes 51"),
     (problems_path, r"^(\| \d+ \|) §1 ", r"\1 §2 ", "01: P1 is not in §2"),

@@ -7,17 +7,21 @@ cannot be combined; and whoever asks for a value is refused, where on a GPU Pyth
 import contextlib
 import json
 
-import mygpt_helpers
-import mygpt_train
 import torch
-from mygpt_helpers import GPT, GPTConfig, evaluate, get_batch
-from mygpt_train import TrainConfig, begin, update
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+import mygpt_helpers
+from mygpt.train import TrainConfig, begin, update
+from mygpt_helpers import GPT, GPTConfig, evaluate, get_batch
+
 _setup_privateuseone_for_python_backend("elsewhere")
-mygpt_train.mixed_precision = lambda *_: contextlib.nullcontext()  # torch has no autocast for this device
-mygpt_helpers._check_generation = lambda *_: None  # reads the prompt's ids, once, before the first token
+mygpt_train.mixed_precision = lambda *_: (
+    contextlib.nullcontext()
+)  # torch has no autocast for this device
+mygpt_helpers._check_generation = lambda *_: (
+    None
+)  # reads the prompt's ids, once, before the first token
 DEVICE = torch.device("elsewhere")
 SIZES = GPTConfig(vocab_size=7, block_size=8, n_layer=2, n_head=2, n_embd=16, dropout=0.1)
 
@@ -63,14 +67,24 @@ TRIED = {
     "text on the device": lambda: two_steps(DEVICE, grad_clip=1.0),
     "text on the cpu": lambda: two_steps("cpu"),
     "forward in the plain form": lambda: with_model(lambda model, ids: model.attention_maps(ids)),
-    "evaluation": lambda: with_model(lambda model, _: evaluate(model, torch.zeros(50, device=DEVICE), reduction="none")),
-    "evaluation of a text on the cpu": lambda: with_model(lambda model, _: evaluate(model, torch.zeros(50), reduction="none")),
+    "evaluation": lambda: with_model(
+        lambda model, _: evaluate(model, torch.zeros(50, device=DEVICE), reduction="none")
+    ),
+    "evaluation of a text on the cpu": lambda: with_model(
+        lambda model, _: evaluate(model, torch.zeros(50), reduction="none")
+    ),
     "greedy": lambda: with_model(lambda model, ids: model.generate(ids, 12, temperature=0)),
     "drawn": lambda: with_model(lambda model, ids: model.generate(ids, 12, top_k=3, top_p=0.9)),
-    "drawn without a cache": lambda: with_model(lambda model, ids: model.generate(ids, 12, use_cache=False)),
+    "drawn without a cache": lambda: with_model(
+        lambda model, ids: model.generate(ids, 12, use_cache=False)
+    ),
     "a text in two pieces": lambda: with_model(two_pieces),
     "fault: batches stay on the cpu": lambda: with_a_fault(
-        mygpt_train, "get_batch", lambda *given: get_batch(*given[:-1], "cpu"), lambda: two_steps("cpu")),
+        mygpt_train,
+        "get_batch",
+        lambda *given: get_batch(*given[:-1], "cpu"),
+        lambda: two_steps("cpu"),
+    ),
     "fault: a value is asked for": lambda: with_model(loss_read_in_every_step),
 }
 

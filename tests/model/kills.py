@@ -24,7 +24,9 @@ def kills_survived(folder, seeds):
     """How many of these kills left a loadable checkpoint from which to go on. Prints what went wrong."""
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     done = subprocess.run(
-        [sys.executable, __file__, str(folder), *map(str, seeds)], capture_output=True, encoding="utf-8",
+        [sys.executable, __file__, str(folder), *map(str, seeds)],
+        capture_output=True,
+        encoding="utf-8",
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
     )
     print(done.stdout, done.stderr)
@@ -42,7 +44,6 @@ class SlowDisk(io.FileIO):
 
 def work(out, steps, resume=False, width=64):
     """Train with dropout on, an evaluation and a checkpoint after each step."""
-    import mygpt_text
     from tiny_run import gpt, run, settings
 
     mygpt_text.open = SlowDisk
@@ -63,8 +64,9 @@ def forked(*arguments, **more):
 
 def kill_one(folder, seed, steps, seconds, whole):
     """Kill a run of about so many seconds, and go on with what it left. Says what happened, and whether all is well."""
-    from mygpt_train import load_checkpoint
     from tiny_run import left_by, same
+
+    from mygpt.checkpoints import load_checkpoint
 
     out, delay = folder / str(seed), random.Random(seed).uniform(0, seconds)
     status = 0
@@ -96,7 +98,9 @@ def main(folder, seeds, answers):
     whole = left_by(folder / "whole")
     for seed in seeds:
         what, fine = kill_one(folder, seed, steps, seconds, whole)
-        print(f"seed {seed}: {what}:", "survived" if fine else "NOT RIGHT", file=answers, flush=True)
+        print(
+            f"seed {seed}: {what}:", "survived" if fine else "NOT RIGHT", file=answers, flush=True
+        )
 
 
 if __name__ == "__main__":

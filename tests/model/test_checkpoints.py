@@ -23,14 +23,15 @@ import numpy
 import pytest
 import safetensors.torch
 import torch
+from kills import SOME_KILLS, kills_survived
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-
-import mygpt_train
-from kills import SOME_KILLS, kills_survived
-from mygpt_helpers import BigramLanguageModel, CharTokenizer
-from mygpt_train import History, Interrupted, load_checkpoint, load_model, load_pretrained, save_checkpoint, train
 from tiny_run import DATA, TOKENIZER, VAL, gpt, left_by, run, same, set_validation_losses, settings
+
+from mygpt import train
+from mygpt.checkpoints import load_checkpoint, load_model, load_pretrained, save_checkpoint
+from mygpt.train import History, Interrupted, train
+from mygpt_helpers import BigramLanguageModel, CharTokenizer
 
 ROOT = Path(mygpt_train.__file__).resolve().parent
 
@@ -99,7 +100,9 @@ def test_mistake_17_resume_equals_an_uninterrupted_run(tmp_path, uninterrupted, 
     for step in (1, 5, 7, 12):  # interrupted in the middle of step 1, 5, 7, 12
         out = tmp_path / str(step)
         history = run(out, before_forward(gpt(), step, interrupt), config)
-        assert load_checkpoint(out / "last.pt")["step"] == step + 1 and history.steps[-1] <= step + 1
+        assert (
+            load_checkpoint(out / "last.pt")["step"] == step + 1 and history.steps[-1] <= step + 1
+        )
         assert same(go_on(out, config), uninterrupted(precision)), step
 
 
@@ -131,7 +134,9 @@ def test_resume_after_a_stop_at_every_step_in_turn(tmp_path, uninterrupted):
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_kill_at_any_moment_of_the_writing_loses_nothing(tmp_path, uninterrupted, monkeypatch, function):
+def test_a_kill_at_any_moment_of_the_writing_loses_nothing(
+    tmp_path, uninterrupted, monkeypatch, function
+):
     def stop_at(number):
         seen, real = [], getattr(os, function)
 
@@ -156,7 +161,9 @@ def test_a_kill_at_any_moment_of_the_writing_loses_nothing(tmp_path, uninterrupt
             load_checkpoint(path)
         started = (out / "last.pt").exists()
         assert started == (number > 2)  # the first writing is of best.pt, the second of last.pt
-        assert same(go_on(out, settings()) if started else run(out) and left_by(out), uninterrupted()), number
+        assert same(
+            go_on(out, settings()) if started else run(out) and left_by(out), uninterrupted()
+        ), number
     assert number > 9
 
 
@@ -181,11 +188,19 @@ def test_a_resumed_run_shows_at_once_what_there_is(tmp_path):
     run(tmp_path, on_eval=at_the_end_of_evaluation(5, interrupt))
     seen = []
     (tmp_path / "history.json").unlink()
-    run(tmp_path, resume=True, on_eval=lambda history: seen.append((tmp_path / "history.json").exists() and list(history.steps)))
+    run(
+        tmp_path,
+        resume=True,
+        on_eval=lambda history: seen.append(
+            (tmp_path / "history.json").exists() and list(history.steps)
+        ),
+    )
     assert seen == [[0, 5], [0, 5, 10], [0, 5, 10, 13]]
 
 
-def test_an_on_eval_that_leaves_the_model_in_evaluation_mode_does_not_disturb_the_run(tmp_path, uninterrupted):
+def test_an_on_eval_that_leaves_the_model_in_evaluation_mode_does_not_disturb_the_run(
+    tmp_path, uninterrupted
+):
     model = gpt()
     run(tmp_path, model, on_eval=lambda history: model.eval())
     assert same(left_by(tmp_path), uninterrupted())
@@ -223,7 +238,9 @@ def test_the_seconds_between_an_evaluation_and_an_interruption_count(tmp_path):
 
 def test_an_existing_run_is_not_written_over(tmp_path, uninterrupted):
     run(tmp_path)
-    with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))} holds a run already.*resume=True"):
+    with pytest.raises(
+        ValueError, match=f"{re.escape(str(tmp_path))} holds a run already.*resume=True"
+    ):
         run(tmp_path, gpt(5))
     assert same(left_by(tmp_path), uninterrupted())
 
@@ -237,7 +254,11 @@ def test_what_a_killed_run_left_half_written_goes_away(tmp_path):
     run(tmp_path, on_eval=at_the_end_of_evaluation(5, interrupt))
     (tmp_path / "last.pt.4711.part").write_bytes(b"half")
     run(tmp_path, resume=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "history.json", "last.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best.pt",
+        "history.json",
+        "last.pt",
+    ]
 
 
 # ----------------------------------------------------------------------------- interrupts
@@ -254,7 +275,14 @@ def test_an_interrupt_ends_the_run_between_two_steps(tmp_path):
 
 def test_an_interrupt_during_the_last_evaluation_is_not_lost(tmp_path):
     with pytest.raises(Interrupted, match="after step 13 of 13"):
-        train(gpt(), DATA, VAL, settings(), on_eval=at_the_end_of_evaluation(13, interrupt), out=tmp_path)
+        train(
+            gpt(),
+            DATA,
+            VAL,
+            settings(),
+            on_eval=at_the_end_of_evaluation(13, interrupt),
+            out=tmp_path,
+        )
     assert load_checkpoint(tmp_path / "last.pt")["step"] == 13
 
 
@@ -297,7 +325,9 @@ def test_interrupts_at_any_time_and_resumes_equal_an_uninterrupted_run(tmp_path,
         timer = threading.Timer(rng.uniform(0.001, 0.03), os.kill, (os.getpid(), signal.SIGINT))
         # started from the first evaluation: by then the handler stands
         model = gpt(stops)
-        model.register_forward_pre_hook(lambda *_, timer=timer: timer.start() if not timer.ident else None)
+        model.register_forward_pre_hook(
+            lambda *_, timer=timer: timer.start() if not timer.ident else None
+        )
         before = signal.signal(signal.SIGINT, lambda *_: None)  # a timer that comes too late
         run(tmp_path, model, resume=stops > 0)
         timer.join() if timer.ident else None
@@ -357,7 +387,9 @@ def refused(out, contents, words):
             attempt()
         message = str(caught.value)
         assert str(path) in message and re.search(words, message) and "\n" not in message
-        assert re.search("give another file|another folder|resume from last.pt", message)  # what to do
+        assert re.search(
+            "give another file|another folder|resume from last.pt", message
+        )  # what to do
     assert same(copied(model), before)  # nothing of it has come into the model
     assert path.read_bytes() == contents and [file.name for file in out.iterdir()] == ["last.pt"]
 
@@ -378,14 +410,20 @@ def test_a_checkpoint_with_one_byte_changed_is_refused_or_reads_as_before(tmp_pa
         spoilt[place] ^= 1 << rng.randrange(8)
         path.write_bytes(spoilt)
         try:
-            assert same(load_checkpoint(path), good), place  # in a gap between two tensors, or a date
+            assert same(load_checkpoint(path), good), (
+                place
+            )  # in a gap between two tensors, or a date
         except ValueError as error:
             refusals += 1
             assert str(path) in str(error) and "damaged" in str(error)
         assert path.read_bytes() == spoilt
     assert refusals > 30
     place = whole.index(good["model"]["blocks.0.attn.qkv.weight"].numpy().tobytes())
-    refused(tmp_path, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :], "damaged.*checksum")
+    refused(
+        tmp_path,
+        whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :],
+        "damaged.*checksum",
+    )
 
 
 def saved(contents, **options):
@@ -411,21 +449,44 @@ def test_foreign_files_are_refused_and_run_no_code(tmp_path, stopped):
     pickle.loads(pickle.dumps(code)).close()
     assert trap.exists()  # the trap works
     trap.unlink()
-    refused(out, "To be, or not to be\n".encode(), "damaged or no checkpoint")
-    refused(out, pickle.dumps({"kind": mygpt_train.KIND, "model": code}), "damaged or no checkpoint")
+    refused(out, b"To be, or not to be\n", "damaged or no checkpoint")
+    refused(
+        out, pickle.dumps({"kind": mygpt_train.KIND, "model": code}), "damaged or no checkpoint"
+    )
     refused(out, saved({"kind": mygpt_train.KIND, "model": code}), "damaged or no checkpoint")
-    refused(out, saved({"kind": mygpt_train.KIND, "model": code}, _use_new_zipfile_serialization=False), "damaged")
+    refused(
+        out,
+        saved({"kind": mygpt_train.KIND, "model": code}, _use_new_zipfile_serialization=False),
+        "damaged",
+    )
     assert not trap.exists()
-    refused(out, saved({"model": gpt().state_dict(), "iter_num": 3}), "not one of this course's checkpoints")
+    refused(
+        out,
+        saved({"model": gpt().state_dict(), "iter_num": 3}),
+        "not one of this course's checkpoints",
+    )
     refused(out, saved(gpt().state_dict()), "not one of this course's checkpoints")
     refused(out, saved([1, 2]), "not one of this course's checkpoints")
 
 
 OTHER_SETTINGS = dict(
-    steps=14, batch_size=8, block_size=4, learning_rate=0.02, eval_interval=4, seed=1, warmup_steps=2,
-    min_learning_rate=None, weight_decay=0.2, beta2=0.98, grad_clip=None, patience=3, precision="bf16",
+    steps=14,
+    batch_size=8,
+    block_size=4,
+    learning_rate=0.02,
+    eval_interval=4,
+    seed=1,
+    warmup_steps=2,
+    min_learning_rate=None,
+    weight_decay=0.2,
+    beta2=0.98,
+    grad_clip=None,
+    patience=3,
+    precision="bf16",
 )
-OTHER_SIZES = dict(vocab_size=8, block_size=9, n_layer=1, n_head=4, n_embd=16, dropout=0.1, bias=True)
+OTHER_SIZES = dict(
+    vocab_size=8, block_size=9, n_layer=1, n_head=4, n_embd=16, dropout=0.1, bias=True
+)
 
 
 def test_another_configuration_is_refused_and_the_setting_named(tmp_path, stopped):
@@ -436,8 +497,10 @@ def test_another_configuration_is_refused_and_the_setting_named(tmp_path, stoppe
     tries = [({name: value}, {}) for name, value in OTHER_SETTINGS.items()]
     tries += [({}, {name: value}) for name, value in OTHER_SIZES.items()]
     for changes, sizes in tries:
-        (name, value), = (changes | sizes).items()
-        with pytest.raises(ValueError, match=f"last.pt was made with {name} .* has {value}: .*another folder"):
+        ((name, value),) = (changes | sizes).items()
+        with pytest.raises(
+            ValueError, match=f"last.pt was made with {name} .* has {value}: .*another folder"
+        ):
             run(tmp_path, gpt(**sizes), settings(**changes), resume=True)
         assert path.read_bytes() == stopped[0]
 
@@ -445,17 +508,44 @@ def test_another_configuration_is_refused_and_the_setting_named(tmp_path, stoppe
 def test_another_text_or_another_model_is_refused(tmp_path, stopped):
     (tmp_path / "last.pt").write_bytes(stopped[0])
     with pytest.raises(ValueError, match="last.pt was made with another tokenizer.*same one"):
-        train(gpt(), DATA, VAL, settings(), out=tmp_path, resume=True, tokenizer=CharTokenizer("abcdefh"))
+        train(
+            gpt(),
+            DATA,
+            VAL,
+            settings(),
+            out=tmp_path,
+            resume=True,
+            tokenizer=CharTokenizer("abcdefh"),
+        )
     both = torch.cat([DATA, VAL])
-    for texts in ((DATA, VAL.flip(0)), (DATA.flip(0), VAL), (both[:200], both[200:])):  # of the same characters
+    for texts in (
+        (DATA, VAL.flip(0)),
+        (DATA.flip(0), VAL),
+        (both[:200], both[200:]),
+    ):  # of the same characters
         with pytest.raises(ValueError, match="another text"):
             train(gpt(), *texts, settings(), out=tmp_path, resume=True, tokenizer=TOKENIZER)
     with pytest.raises(ValueError, match="last.pt was made with"):
-        train(BigramLanguageModel(7), DATA, VAL, settings(), out=tmp_path, resume=True, tokenizer=TOKENIZER)
+        train(
+            BigramLanguageModel(7),
+            DATA,
+            VAL,
+            settings(),
+            out=tmp_path,
+            resume=True,
+            tokenizer=TOKENIZER,
+        )
     assert (tmp_path / "last.pt").read_bytes() == stopped[0]
     train(BigramLanguageModel(7), DATA, VAL, settings(steps=5), out=tmp_path / "table")
     with pytest.raises(ValueError, match="last.pt holds the weights of another model"):
-        train(BigramLanguageModel(8), DATA, VAL, settings(steps=5), out=tmp_path / "table", resume=True)
+        train(
+            BigramLanguageModel(8),
+            DATA,
+            VAL,
+            settings(steps=5),
+            out=tmp_path / "table",
+            resume=True,
+        )
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path, stopped):
@@ -467,10 +557,19 @@ def test_weights_alone_cannot_be_resumed(tmp_path, stopped):
 
 
 def test_numbers_of_numpy_in_the_settings_do_not_spoil_the_checkpoint(tmp_path):
-    config = settings(steps=numpy.int64(2), warmup_steps=1, learning_rate=numpy.geomspace(1e-4, 1e-2, 3)[1])
+    config = settings(
+        steps=numpy.int64(2), warmup_steps=1, learning_rate=numpy.geomspace(1e-4, 1e-2, 3)[1]
+    )
     run(tmp_path, config=config)
-    assert load_checkpoint(tmp_path / "last.pt")["train_config"]["learning_rate"] == config.learning_rate
-    run(tmp_path, config=settings(steps=2, warmup_steps=1, learning_rate=float(config.learning_rate)), resume=True)
+    assert (
+        load_checkpoint(tmp_path / "last.pt")["train_config"]["learning_rate"]
+        == config.learning_rate
+    )
+    run(
+        tmp_path,
+        config=settings(steps=2, warmup_steps=1, learning_rate=float(config.learning_rate)),
+        resume=True,
+    )
 
 
 # ----------------------------------------------------------------------------- mistake 17: loading
@@ -479,7 +578,12 @@ def test_numbers_of_numpy_in_the_settings_do_not_spoil_the_checkpoint(tmp_path):
 def test_mistake_17_best_pt_is_kept_though_the_last_is_worse(tmp_path, monkeypatch):
     set_validation_losses(monkeypatch, [4.0, 3.0, math.nan, 2.0, 2.0, 2.5])
     model, seen = gpt(), []
-    run(tmp_path, model, settings(eval_interval=3), on_eval=lambda history: seen.append(copied(model)))
+    run(
+        tmp_path,
+        model,
+        settings(eval_interval=3),
+        on_eval=lambda history: seen.append(copied(model)),
+    )
     best, last = load_checkpoint(tmp_path / "best.pt"), load_checkpoint(tmp_path / "last.pt")
     assert best["step"] == 9 and last["step"] == 13
     assert same(best["model"], seen[3]) and same(last["model"], seen[5])
@@ -507,14 +611,18 @@ def as_if_saved_on_cuda(contents):
         for name in source.namelist():
             data = source.read(name)
             if name.endswith("/data.pkl"):
-                cpu, cuda = (b"X" + struct.pack("<I", len(word)) + word for word in (b"cpu", b"cuda:0"))
+                cpu, cuda = (
+                    b"X" + struct.pack("<I", len(word)) + word for word in (b"cpu", b"cuda:0")
+                )
                 assert cpu in data
                 data = data.replace(cpu, cuda)
             changed.writestr(name, data)
     return target.getvalue()
 
 
-def test_mistake_17_map_location_what_was_saved_on_cuda_loads_on_a_cpu(tmp_path, stopped, uninterrupted):
+def test_mistake_17_map_location_what_was_saved_on_cuda_loads_on_a_cpu(
+    tmp_path, stopped, uninterrupted
+):
     path = tmp_path / "last.pt"
     path.write_bytes(as_if_saved_on_cuda(stopped[0]))
     if not torch.cuda.is_available():
@@ -528,7 +636,9 @@ def test_mistake_17_map_location_what_was_saved_on_cuda_loads_on_a_cpu(tmp_path,
 
 def test_mistake_17_load_uses_weights_only(tmp_path, stopped, monkeypatch):
     asked, real = [], torch.load
-    monkeypatch.setattr(torch, "load", lambda *args, **options: asked.append(options) or real(*args, **options))
+    monkeypatch.setattr(
+        torch, "load", lambda *args, **options: asked.append(options) or real(*args, **options)
+    )
     (tmp_path / "last.pt").write_bytes(stopped[0])
     load_model(tmp_path / "last.pt")
     assert [options["weights_only"] for options in asked] == [True]
@@ -542,7 +652,9 @@ def shipped(tmp_path, monkeypatch):
     """A data folder with one trained model, "tiny", in float16."""
     monkeypatch.setattr(mygpt_train, "DATA", tmp_path)
     weights = tmp_path / "tiny.safetensors"
-    safetensors.torch.save_file({name: value.half() for name, value in gpt().state_dict().items()}, weights)
+    safetensors.torch.save_file(
+        {name: value.half() for name, value in gpt().state_dict().items()}, weights
+    )
     card = {"model_config": dataclasses.asdict(gpt().config), "chars": "abcdefg"}
     card["sha256"] = mygpt_train.hashlib.sha256(weights.read_bytes()).hexdigest()
     (tmp_path / "tiny.json").write_text(json.dumps(card), encoding="utf-8")
@@ -553,7 +665,9 @@ def test_a_shipped_model_loads_in_float32(shipped):
     model, tokenizer = load_pretrained("tiny")
     assert not model.training and tokenizer.decode([0, 6]) == "ag" and model.config == gpt().config
     for name, value in model.state_dict().items():
-        assert value.dtype == torch.float32 and torch.equal(value, gpt().state_dict()[name].half().float())
+        assert value.dtype == torch.float32 and torch.equal(
+            value, gpt().state_dict()[name].half().float()
+        )
 
 
 def test_an_unknown_name_lists_what_ships(shipped):
@@ -640,7 +754,10 @@ def test_a_full_disk_and_a_read_only_folder_leave_the_old_checkpoint():
     try:
         folder.chmod(0o777)
         done = subprocess.run(
-            [sys.executable, "-c", REFUSALS, str(folder)], capture_output=True, encoding="utf-8", cwd=folder,
+            [sys.executable, "-c", REFUSALS, str(folder)],
+            capture_output=True,
+            encoding="utf-8",
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
         )
         assert done.stdout.splitlines()[-1:] == ["ALL REFUSED"], done.stderr
@@ -660,6 +777,8 @@ def test_a_disk_that_is_full_for_best_pt_or_history_says_so_too(tmp_path, monkey
 
         with monkeypatch.context() as patch:
             patch.setattr(mygpt_train, "write_whole", write)
-            with pytest.raises(OSError, match=f"{name}.* could not be written .No space left.*another folder"):
+            with pytest.raises(
+                OSError, match=f"{name}.* could not be written .No space left.*another folder"
+            ):
                 run(tmp_path / name)
         assert writings[-1] == name

@@ -19,10 +19,20 @@ def errors():
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", [
-    "text on the device", "text on the cpu", "forward in the plain form", "evaluation", "evaluation of a text on the cpu",
-    "greedy", "drawn", "drawn without a cache", "a text in two pieces",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "text on the device",
+        "text on the cpu",
+        "forward in the plain form",
+        "evaluation",
+        "evaluation of a text on the cpu",
+        "greedy",
+        "drawn",
+        "drawn without a cache",
+        "a text in two pieces",
+    ],
+)
 def test_it_works_on_another_device_and_asks_for_no_value(name, errors):
     assert errors[name] == ""
 

@@ -2,6 +2,7 @@
 
 The reference is `by_hand`: the policy in plain Python, a fresh forward over the window for each token.
 """
+
 import inspect
 
 import pytest
@@ -12,10 +13,18 @@ from mygpt_helpers import GPT, GPTConfig, KVCache, Linear, sample
 
 LIMIT = 10  # block_size
 SIZES = {  # all sizes different; heads of one entry, one head, odd sizes
-    "plain": GPTConfig(vocab_size=13, block_size=LIMIT, n_layer=3, n_head=4, n_embd=24, dropout=0.3),
-    "biases": GPTConfig(vocab_size=13, block_size=LIMIT, n_layer=2, n_head=3, n_embd=21, dropout=0.0, bias=True),
-    "one head": GPTConfig(vocab_size=13, block_size=LIMIT, n_layer=1, n_head=1, n_embd=7, dropout=0.0),
-    "heads of one": GPTConfig(vocab_size=13, block_size=LIMIT, n_layer=2, n_head=5, n_embd=5, dropout=0.0),
+    "plain": GPTConfig(
+        vocab_size=13, block_size=LIMIT, n_layer=3, n_head=4, n_embd=24, dropout=0.3
+    ),
+    "biases": GPTConfig(
+        vocab_size=13, block_size=LIMIT, n_layer=2, n_head=3, n_embd=21, dropout=0.0, bias=True
+    ),
+    "one head": GPTConfig(
+        vocab_size=13, block_size=LIMIT, n_layer=1, n_head=1, n_embd=7, dropout=0.0
+    ),
+    "heads of one": GPTConfig(
+        vocab_size=13, block_size=LIMIT, n_layer=2, n_head=5, n_embd=5, dropout=0.0
+    ),
 }
 CHOICES = {
     "greedy": dict(temperature=0),
@@ -26,7 +35,13 @@ CHOICES = {
     "all three": dict(temperature=0.8, top_k=5, top_p=0.9),
 }
 STRIDES = (1, LIMIT // 2, LIMIT)
-LENGTHS = (1, LIMIT - 1, LIMIT, LIMIT + 1, 17)  # of the prompt: short of the window, filling it, longer
+LENGTHS = (
+    1,
+    LIMIT - 1,
+    LIMIT,
+    LIMIT + 1,
+    17,
+)  # of the prompt: short of the window, filling it, longer
 
 
 def seeded(seed=0):
@@ -107,7 +122,9 @@ def test_the_window_moves_by_half_of_block_size_unless_told():
     model = model_of()
     text, _ = by_hand(model, ids(2, 3), 40, LIMIT // 2, temperature=0)
     assert torch.equal(model.generate(ids(2, 3), 40, temperature=0), text)
-    assert not torch.equal(model.generate(ids(2, 3), 40, temperature=0, stride=1), text)  # it matters
+    assert not torch.equal(
+        model.generate(ids(2, 3), 40, temperature=0, stride=1), text
+    )  # it matters
 
 
 def test_a_window_of_one_token():
@@ -174,7 +191,9 @@ def test_mistake_20_past_block_size_the_cache_is_filled_again(logits_seen):
     model.eval()
     wrong = torch.stack(list(sliding(model, prompt, n)))
     room = LIMIT - 4 + 1  # tokens chosen before the window is too long
-    assert torch.allclose(wrong[:room], right[:room], atol=1e-4)  # up to block_size the mistake does not show
+    assert torch.allclose(
+        wrong[:room], right[:room], atol=1e-4
+    )  # up to block_size the mistake does not show
     assert (wrong[room] - right[room]).abs().max() > 0.1
     out = model.generate(prompt, n, temperature=0, stride=1)
     assert torch.equal(out, text) and torch.allclose(torch.stack(logits_seen), right, atol=1e-4)
@@ -205,7 +224,9 @@ def test_past_block_size_a_token_costs_about_two_positions(positions_read):
     model = GPT(GPTConfig(13, 64, 1, 2, 8, 0.0))
     model.generate(ids(1, 64), 641)
     refills = [n for n in positions_read[1:] if n > 1]
-    assert refills == [33] * 20  # one for every 32 tokens, over the 32 that are kept and the new one
+    assert (
+        refills == [33] * 20
+    )  # one for every 32 tokens, over the 32 that are kept and the new one
     assert sum(positions_read[1:]) / 640 < 2.1
     positions_read.clear()
     model.generate(ids(1, 64), 640, use_cache=False)
@@ -225,7 +246,11 @@ def test_the_cache_takes_its_memory_once(monkeypatch):
     model_of().generate(ids(2, 3), 60)
     assert len(places) == 60 * 3 and len(set(places)) == 3  # one place for each layer
     cache = model_of().new_cache(5)
-    assert [layer.k.shape for layer in cache] == [layer.v.shape for layer in cache] == [(5, 4, LIMIT, 6)] * 3
+    assert (
+        [layer.k.shape for layer in cache]
+        == [layer.v.shape for layer in cache]
+        == [(5, 4, LIMIT, 6)] * 3
+    )
 
 
 def test_training_knows_no_cache(monkeypatch):
@@ -345,7 +370,9 @@ def test_the_generator_alone_decides():
     runs = [list(model.stream(ids(2, 3), 25, generator=seeded(n))) for n in (1, 1, 2)]
     texts = [torch.cat(run, dim=1) for run in runs]
     assert torch.equal(texts[0], texts[1]) and not torch.equal(texts[0], texts[2])
-    assert torch.equal(state, torch.get_rng_state())  # neither drawn from nor set; no dropout either
+    assert torch.equal(
+        state, torch.get_rng_state()
+    )  # neither drawn from nor set; no dropout either
     used = seeded(1)
     model.generate(ids(2, 3), 25, temperature=0, generator=used)
     assert torch.equal(used.get_state(), seeded(1).get_state())  # greedy draws nothing
@@ -354,20 +381,23 @@ def test_the_generator_alone_decides():
 # ----------------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("settings, words", [
-    (dict(temperature=-0.1), "temperature is -0.1"),
-    (dict(temperature=float("nan")), "temperature is nan"),
-    (dict(top_k=0), "top_k is 0"),
-    (dict(top_p=0.0), "top_p is 0.0"),
-    (dict(top_p=1.01), "top_p is 1.01"),
-    (dict(stride=0), "stride is 0"),
-    (dict(stride=LIMIT + 1), "stride is 11"),
-    (dict(max_new_tokens=-1), "max_new_tokens is -1"),
-    (dict(idx=torch.zeros(1, 0, dtype=torch.long)), "the prompt is empty"),
-    (dict(idx=torch.tensor([1, 2])), r"shape \(2,\)"),
-    (dict(idx=torch.tensor([[1, 13]])), "ids run from 1 to 13"),
-    (dict(idx=torch.tensor([[-1, 3]])), "ids run from -1 to 3"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        (dict(temperature=-0.1), "temperature is -0.1"),
+        (dict(temperature=float("nan")), "temperature is nan"),
+        (dict(top_k=0), "top_k is 0"),
+        (dict(top_p=0.0), "top_p is 0.0"),
+        (dict(top_p=1.01), "top_p is 1.01"),
+        (dict(stride=0), "stride is 0"),
+        (dict(stride=LIMIT + 1), "stride is 11"),
+        (dict(max_new_tokens=-1), "max_new_tokens is -1"),
+        (dict(idx=torch.zeros(1, 0, dtype=torch.long)), "the prompt is empty"),
+        (dict(idx=torch.tensor([1, 2])), r"shape \(2,\)"),
+        (dict(idx=torch.tensor([[1, 13]])), "ids run from 1 to 13"),
+        (dict(idx=torch.tensor([[-1, 3]])), "ids run from -1 to 3"),
+    ],
+)
 @pytest.mark.parametrize("way", ("generate", "stream"))
 def test_bad_settings_are_named_at_the_call(way, settings, words):
     """`stream` too, which nobody has asked for a token yet."""

@@ -5,6 +5,7 @@ attention is nearly even and GELU nearly linear, so that a wrong GELU passes (th
 shows it). float32 must agree within 1e-4. float64 must agree within 1e-10, which also catches what
 1e-4 lets through, such as another epsilon in LayerNorm.
 """
+
 from functools import partial
 
 import pytest
@@ -14,7 +15,9 @@ from torch.nn import functional as F
 
 from mygpt_helpers import GPT, GPTConfig
 
-CONFIG = GPTConfig(vocab_size=37, block_size=20, n_layer=3, n_head=4, n_embd=48, dropout=0.1, bias=True)
+CONFIG = GPTConfig(
+    vocab_size=37, block_size=20, n_layer=3, n_head=4, n_embd=48, dropout=0.1, bias=True
+)
 LENGTHS = (1, 7, 19, CONFIG.block_size)
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-10}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
@@ -54,7 +57,14 @@ def forgotten_tanh(monkeypatch):
 
 # ----------------------------------------------------------------------------- transformers' GPT-2
 
-NAMES = {"token_embedding": "wte", "position_embedding": "wpe", "blocks": "h", "qkv": "c_attn", "proj": "c_proj", "fc": "c_fc"}
+NAMES = {
+    "token_embedding": "wte",
+    "position_embedding": "wpe",
+    "blocks": "h",
+    "qkv": "c_attn",
+    "proj": "c_proj",
+    "fc": "c_fc",
+}
 
 
 def as_gpt2(tensors):
@@ -63,7 +73,9 @@ def as_gpt2(tensors):
     for key, tensor in tensors.items():
         parts = key.split(".")
         is_linear = parts[-2] in ("qkv", "proj", "fc") and tensor.dim() == 2
-        renamed[".".join(NAMES.get(part, part) for part in parts)] = tensor.T if is_linear else tensor
+        renamed[".".join(NAMES.get(part, part) for part in parts)] = (
+            tensor.T if is_linear else tensor
+        )
     return renamed
 
 
@@ -71,9 +83,15 @@ def their_gpt2(ours, activation="gelu_new"):
     """transformers' GPT-2 of the same sizes, with the weights and the dtype of `ours`."""
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(
-        vocab_size=CONFIG.vocab_size, n_positions=CONFIG.block_size, n_embd=CONFIG.n_embd,
-        n_layer=CONFIG.n_layer, n_head=CONFIG.n_head, activation_function=activation,
-        attn_implementation="eager", bos_token_id=0, eos_token_id=0,
+        vocab_size=CONFIG.vocab_size,
+        n_positions=CONFIG.block_size,
+        n_embd=CONFIG.n_embd,
+        n_layer=CONFIG.n_layer,
+        n_head=CONFIG.n_head,
+        activation_function=activation,
+        attn_implementation="eager",
+        bos_token_id=0,
+        eos_token_id=0,
     )
     theirs = transformers.GPT2LMHeadModel(config).to(ours.token_embedding.weight.dtype).eval()
     theirs.transformer.load_state_dict(as_gpt2(ours.state_dict()), strict=True)
@@ -95,7 +113,9 @@ def test_logits_equal_gpt2s(T, dtype):
 @torch.no_grad()
 def test_attention_maps_equal_gpt2s(dtype):
     ours = our_gpt(dtype)
-    theirs = torch.stack(their_gpt2(ours)(ids(13), output_attentions=True).attentions)  # (n_layer, B, nh, T, T)
+    theirs = torch.stack(
+        their_gpt2(ours)(ids(13), output_attentions=True).attentions
+    )  # (n_layer, B, nh, T, T)
     assert gap(ours.attention_maps(ids(13)), theirs) < TOLERANCES[dtype]
 
 
@@ -105,7 +125,9 @@ def test_loss_and_every_gradient_equal_gpt2s(dtype):
     theirs = their_gpt2(ours)
     _, loss = ours(x[:, :-1], x[:, 1:])
     their_logits = theirs(x[:, :-1]).logits
-    their_loss = F.cross_entropy(their_logits.transpose(1, 2), x[:, 1:])  # its own loss is float32 always
+    their_loss = F.cross_entropy(
+        their_logits.transpose(1, 2), x[:, 1:]
+    )  # its own loss is float32 always
     assert gap(loss, their_loss) < TOLERANCES[dtype]
     loss.backward()
     their_loss.backward()
@@ -141,11 +163,24 @@ def as_encoder_layer(block, bias, activation=partial(F.gelu, approximate="tanh")
     """PyTorch's layer with the block's weights; it is made for encoders, so the mask comes with the call."""
     C, weight = CONFIG.n_embd, block.mlp.fc.weight
     layer = nn.TransformerEncoderLayer(
-        C, CONFIG.n_head, 4 * C, dropout=0.0, activation=activation, batch_first=True, norm_first=norm_first,
-        bias=bias, dtype=weight.dtype,
+        C,
+        CONFIG.n_head,
+        4 * C,
+        dropout=0.0,
+        activation=activation,
+        batch_first=True,
+        norm_first=norm_first,
+        bias=bias,
+        dtype=weight.dtype,
     )
-    names = {"ln_1": "norm1", "ln_2": "norm2", "attn.qkv.": "self_attn.in_proj_", "attn.proj": "self_attn.out_proj",
-             "mlp.fc": "linear1", "mlp.proj": "linear2"}
+    names = {
+        "ln_1": "norm1",
+        "ln_2": "norm2",
+        "attn.qkv.": "self_attn.in_proj_",
+        "attn.proj": "self_attn.out_proj",
+        "mlp.fc": "linear1",
+        "mlp.proj": "linear2",
+    }
     weights = {}
     for key, tensor in block.state_dict().items():
         ours, theirs = next(pair for pair in names.items() if key.startswith(pair[0]))

@@ -1,15 +1,24 @@
 """Tokenizer, batches, loss, evaluation. Mistakes are numbered as in the course's list of famous ones."""
+
 import math
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from mygpt.text import load_text
 from mygpt_helpers import (
-    GPT, BigramLanguageModel, CharTokenizer, GPTConfig, cross_entropy, evaluate, evaluation_mode, get_batch,
-    mean_and_error, split,
+    GPT,
+    BigramLanguageModel,
+    CharTokenizer,
+    GPTConfig,
+    cross_entropy,
+    evaluate,
+    evaluation_mode,
+    get_batch,
+    mean_and_error,
+    split,
 )
-from mygpt_text import load_text
 
 SMALL = GPTConfig(vocab_size=11, block_size=8, n_layer=2, n_head=2, n_embd=12, dropout=0.5)
 
@@ -30,13 +39,16 @@ def test_tokenizer_loses_nothing():
     assert tokenizer.encode("") == [] and tokenizer.decode([]) == ""
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda t: t.encode("abé"), ["'é'", "position 2", "3 characters"]),
-    (lambda t: t.decode([0, 3]), ["id 3", "0 to 2"]),
-    (lambda t: t.decode([-1]), ["id -1", "0 to 2"]),
-    (lambda t: CharTokenizer("abca"), ["'a'", "twice"]),
-    (lambda t: CharTokenizer(""), ["empty"]),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda t: t.encode("abé"), ["'é'", "position 2", "3 characters"]),
+        (lambda t: t.decode([0, 3]), ["id 3", "0 to 2"]),
+        (lambda t: t.decode([-1]), ["id -1", "0 to 2"]),
+        (lambda t: CharTokenizer("abca"), ["'a'", "twice"]),
+        (lambda t: CharTokenizer(""), ["empty"]),
+    ],
+)
 def test_tokenizer_names_what_is_wrong(call, words):
     with pytest.raises(ValueError) as error:
         call(CharTokenizer("abc"))
@@ -90,7 +102,11 @@ def test_mistake_12_the_split_is_one_cut_and_the_validation_text_is_shifted():
     assert (len(train_text), len(val_text)) == (1_003_854, 111_540)
 
     def speakers(part):
-        return [speech.split("\n")[0] for speech in part.split("\n\n") if speech.split("\n")[0].endswith(":")]
+        return [
+            speech.split("\n")[0]
+            for speech in part.split("\n\n")
+            if speech.split("\n")[0].endswith(":")
+        ]
 
     known, heard = set(speakers(train_text)), speakers(val_text)
     assert sum(name not in known for name in heard) / len(heard) == pytest.approx(0.40, abs=0.01)
@@ -102,9 +118,14 @@ def test_mistake_12_the_split_is_one_cut_and_the_validation_text_is_shifted():
 def test_mistake_13_each_row_of_logits_meets_its_own_target():
     logits = torch.randn(3, 5, 7, generator=seeded(0))  # B, T, V all different
     targets = torch.randint(7, (3, 5), generator=seeded(1))
-    by_hand = sum(-math.log(logits[b, t].softmax(0)[targets[b, t]]) for b in range(3) for t in range(5)) / 15
+    by_hand = (
+        sum(-math.log(logits[b, t].softmax(0)[targets[b, t]]) for b in range(3) for t in range(5))
+        / 15
+    )
     assert cross_entropy(logits, targets).item() == pytest.approx(by_hand, rel=1e-5)
-    wrong = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.flatten())  # runs, and is wrong
+    wrong = F.cross_entropy(
+        logits.transpose(0, 1).flatten(0, 1), targets.flatten()
+    )  # runs, and is wrong
     assert abs(wrong.item() - by_hand) > 0.01
     for model in (BigramLanguageModel(7), GPT(GPTConfig(7, 5, 1, 1, 4, 0.0))):
         idx = torch.randint(7, (3, 5), generator=seeded(2))
@@ -136,7 +157,9 @@ def test_bigram_trained_on_pairs_is_the_table_of_counts():
 def test_bigram_generates_by_its_table():
     model = BigramLanguageModel(5)
     next_of = torch.tensor([2, 0, 4, 1, 3])
-    model.token_embedding.weight.data = 100.0 * F.one_hot(next_of, 5)  # i is followed by next_of[i], surely
+    model.token_embedding.weight.data = 100.0 * F.one_hot(
+        next_of, 5
+    )  # i is followed by next_of[i], surely
     out = model.generate(torch.tensor([[0], [1]]), 4, seeded(0))
     assert out.tolist() == [[0, 2, 4, 3, 1], [1, 0, 2, 4, 3]]
     soft = BigramLanguageModel(5)
@@ -152,7 +175,9 @@ def nats_by_loop(model, data, T):
     for start in range(0, len(data) - 1, T):
         end = min(start + T, len(data) - 1)
         logits = model(data[None, start:end])[0][0]
-        losses += [-logits[i].log_softmax(0)[data[start + i + 1]].item() for i in range(end - start)]
+        losses += [
+            -logits[i].log_softmax(0)[data[start + i + 1]].item() for i in range(end - start)
+        ]
     return losses
 
 
@@ -168,12 +193,15 @@ def test_mistake_15_evaluate_weights_by_tokens_over_all_of_the_data(length):
     assert evaluate(model, data) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     sums, counts = evaluate(model, data, reduction="none")
     assert counts.sum() == length - 1 and (counts[:-1] == 8).all()
-    assert sums[-1].item() == pytest.approx(sum(losses[-int(counts[-1]):]), rel=1e-5)
+    assert sums[-1].item() == pytest.approx(sum(losses[-int(counts[-1]) :]), rel=1e-5)
 
 
 def test_mistake_15_evaluate_in_many_batches_and_bytes():
     torch.manual_seed(0)
-    model, data = BigramLanguageModel(11), torch.randint(11, (40_003,), generator=seeded(0), dtype=torch.uint8)
+    model, data = (
+        BigramLanguageModel(11),
+        torch.randint(11, (40_003,), generator=seeded(0), dtype=torch.uint8),
+    )
     ids = data.long()
     by_table = -model.token_embedding.weight.log_softmax(-1)[ids[:-1], ids[1:]].mean().item()
     for block_size in (1, 3, 64, 40_002, 50_000):
@@ -198,10 +226,13 @@ def test_mistake_14_evaluation_is_without_dropout_and_gives_the_mode_back():
     assert model.training and torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (dict(data=torch.tensor([1])), "1 tokens are too few"),
-    (dict(data=torch.arange(9), reduction="sum"), "'sum'"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (dict(data=torch.tensor([1])), "1 tokens are too few"),
+        (dict(data=torch.arange(9), reduction="sum"), "'sum'"),
+    ],
+)
 def test_evaluate_names_what_is_wrong(arguments, words):
     with pytest.raises(ValueError, match=words):
         evaluate(GPT(SMALL), **arguments)
@@ -222,7 +253,9 @@ def test_mistake_15_the_error_holds_where_neighbours_are_alike():
     for stretch in (8, 2048):
         hits = 0
         for seed in range(200):
-            levels = torch.randn(60, generator=seeded(seed), dtype=torch.float64).repeat_interleave(256)
+            levels = torch.randn(60, generator=seeded(seed), dtype=torch.float64).repeat_interleave(
+                256
+            )
             mean, error = mean_and_error(8 * levels, torch.full((len(levels),), 8), stretch)
             hits += abs(mean) < 2 * error
         inside[stretch] = hits / 200

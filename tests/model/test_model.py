@@ -1,4 +1,5 @@
 """The model and its sampling. Mistakes are numbered as in the course's list of famous ones."""
+
 import math
 
 import pytest
@@ -45,7 +46,9 @@ def test_mistake_1_scores_of_unit_variance_queries_and_keys_have_variance_1(laye
         attention.qkv.weight.data[:256] = torch.eye(256)
         attention.qkv.weight.data[256:512] = torch.eye(256).roll(64, dims=1)
     weights = attention.weights(torch.randn(50, 64, 256))
-    scores = weights[..., -1, :].log()  # the last row, where nothing is masked: scores up to a constant
+    scores = weights[
+        ..., -1, :
+    ].log()  # the last row, where nothing is masked: scores up to a constant
     assert scores.var(dim=-1).mean().item() == pytest.approx(1, abs=0.1)
 
 
@@ -68,8 +71,12 @@ def test_mistake_2_no_output_depends_on_a_later_token(make):
         changed = x.clone()
         changed[:, t + 1 :] = (x[:, t + 1 :] + 5) % 13 if make is GPT else torch.randn(2, 9 - t, 24)
         after = run(changed)
-        assert torch.allclose(before[:, : t + 1], after[:, : t + 1], atol=1e-5), f"position {t} sees the future"
-        assert not torch.allclose(before[:, t + 1], after[:, t + 1], atol=1e-3), "the test changes nothing"
+        assert torch.allclose(before[:, : t + 1], after[:, : t + 1], atol=1e-5), (
+            f"position {t} sees the future"
+        )
+        assert not torch.allclose(before[:, t + 1], after[:, t + 1], atol=1e-3), (
+            "the test changes nothing"
+        )
 
 
 @pytest.mark.parametrize("layer", [Head, MultiHeadAttention])
@@ -103,9 +110,21 @@ def test_mistake_5_every_parameter_is_registered_and_gets_a_gradient():
 
 
 def test_keys_of_the_state_dict_are_frozen():
-    part = lambda n: [f"blocks.{n}.{k}.weight" for k in ("ln_1", "attn.qkv", "attn.proj", "ln_2", "mlp.fc", "mlp.proj")]
-    keys = ["token_embedding.weight", "position_embedding.weight", *part(0), *part(1), *part(2), "ln_f.weight"]
-    assert list(GPT(CONFIG).state_dict()) == keys  # the output head is the token embedding: no key of its own
+    part = lambda n: [
+        f"blocks.{n}.{k}.weight"
+        for k in ("ln_1", "attn.qkv", "attn.proj", "ln_2", "mlp.fc", "mlp.proj")
+    ]
+    keys = [
+        "token_embedding.weight",
+        "position_embedding.weight",
+        *part(0),
+        *part(1),
+        *part(2),
+        "ln_f.weight",
+    ]
+    assert (
+        list(GPT(CONFIG).state_dict()) == keys
+    )  # the output head is the token embedding: no key of its own
 
 
 def test_mistake_6_heads_are_projected_and_fill_n_embd():
@@ -124,7 +143,11 @@ def heads_of(attention, config):
     heads = []
     for n in range(config.n_head):
         head, rows = Head(config), slice(n * config.head_size, (n + 1) * config.head_size)
-        head.query.weight.data, head.key.weight.data, head.value.weight.data = q[rows], k[rows], v[rows]
+        head.query.weight.data, head.key.weight.data, head.value.weight.data = (
+            q[rows],
+            k[rows],
+            v[rows],
+        )
         heads.append(head)
     return heads
 
@@ -152,10 +175,14 @@ def test_fused_attention_equals_pytorchs():
     config = GPTConfig(block_size=10, n_head=4, n_embd=24, dropout=0.0, bias=True)
     ours, x = MultiHeadAttention(config), torch.randn(3, 10, 24)
     theirs = nn.MultiheadAttention(24, 4, batch_first=True)
-    theirs.load_state_dict({
-        "in_proj_weight": ours.qkv.weight, "in_proj_bias": ours.qkv.bias,
-        "out_proj.weight": ours.proj.weight, "out_proj.bias": ours.proj.bias,
-    })
+    theirs.load_state_dict(
+        {
+            "in_proj_weight": ours.qkv.weight,
+            "in_proj_bias": ours.qkv.bias,
+            "out_proj.weight": ours.proj.weight,
+            "out_proj.bias": ours.proj.bias,
+        }
+    )
     hide = torch.ones(10, 10, dtype=torch.bool).triu(1)  # here True means hide
     out, weights = theirs(x, x, x, attn_mask=hide, average_attn_weights=False)
     assert torch.allclose(ours(x), out, atol=1e-6)
@@ -165,7 +192,9 @@ def test_fused_attention_equals_pytorchs():
 def test_mistake_8_order_is_known_by_the_positions_alone():
     model = loud(GPT(GPTConfig(13, 10, 1, 4, 24, 0.0)))
     idx = torch.arange(10)[None]
-    swapped = idx[:, [3, 1, 7, 0, 2, 5, 4, 6, 8, 9]]  # the past in another order, the last token in its place
+    swapped = idx[
+        :, [3, 1, 7, 0, 2, 5, 4, 6, 8, 9]
+    ]  # the past in another order, the last token in its place
     assert not torch.allclose(model(idx)[0][:, -1], model(swapped)[0][:, -1], atol=1e-2)
     model.position_embedding.weight.data.zero_()
     assert torch.allclose(model(idx)[0][:, -1], model(swapped)[0][:, -1], atol=1e-4)
@@ -184,9 +213,15 @@ def test_mistake_9_zeroed_sublayers_make_a_block_the_identity():
 
 def test_mistake_9_a_block_is_pre_norm():
     block, x = loud(Block(CONFIG)), torch.randn(2, 5, 24)
-    norm = lambda x, weight: (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt() * weight
+    norm = lambda x, weight: (
+        (x - x.mean(-1, keepdim=True))
+        / (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
+        * weight
+    )
     middle = x + block.attn(norm(x, block.ln_1.weight))
-    assert torch.allclose(block(x), middle + block.mlp(norm(middle, block.ln_2.weight)), rtol=1e-4, atol=1e-3)
+    assert torch.allclose(
+        block(x), middle + block.mlp(norm(middle, block.ln_2.weight)), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_mistake_9_gradients_reach_the_first_block_of_a_deep_model():
@@ -217,7 +252,9 @@ def test_mistake_10_initialisation():
 def test_feed_forward_uses_gpt2s_gelu():
     mlp, x = FeedForward(CONFIG), torch.randn(2, 5, 24)
     h = mlp.fc(x)
-    gelu = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))  # Hendrycks & Gimpel 2016
+    gelu = (
+        0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
+    )  # Hendrycks & Gimpel 2016
     assert torch.allclose(mlp(x), mlp.proj(gelu), atol=1e-6)
 
 
@@ -228,10 +265,14 @@ def test_dropout_acts_in_training_only():
     model.train()
     x = torch.randn(8, 10, 24)
     for out in (model.embed(ids(8, 10)), model.blocks[0].attn(x), model.blocks[0].mlp(x)):
-        assert (out == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)  # half of each part's output
+        assert (out == 0).float().mean().item() == pytest.approx(
+            0.5, abs=0.05
+        )  # half of each part's output
     attention = model.blocks[0].attn
     attention.proj = nn.Identity()
-    heads = attention(x)[:, 0].view(8, 4, 6)  # the first token attends to itself alone: a weight dropped, a head gone
+    heads = attention(x)[:, 0].view(
+        8, 4, 6
+    )  # the first token attends to itself alone: a weight dropped, a head gone
     assert (heads == 0).all(dim=-1).float().mean().item() == pytest.approx(0.5, abs=0.2)
 
 
@@ -241,7 +282,9 @@ def test_the_output_head_is_the_token_embedding():
     for block in model.blocks:
         x = block(x)
     assert torch.allclose(model(idx)[0], model.ln_f(x) @ model.token_embedding.weight.T, atol=1e-6)
-    assert torch.allclose(model.embed(idx), model.token_embedding(idx) + model.position_embedding(torch.arange(5)))
+    assert torch.allclose(
+        model.embed(idx), model.token_embedding(idx) + model.position_embedding(torch.arange(5))
+    )
 
 
 def test_attention_maps_are_those_of_the_forward_pass():
@@ -258,18 +301,24 @@ def test_attention_maps_are_those_of_the_forward_pass():
         x = block(x)
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: GPT(CONFIG)(ids(1, 11)), "11 tokens are more than block_size 10"),
-    (lambda: GPT(CONFIG)(torch.tensor([[0, 13]])), "ids run from 0 to 13, but must lie between 0 and vocab_size - 1 = 12"),
-    (lambda: GPT(CONFIG)(torch.tensor([[-1, 3]])), "ids run from -1 to 3"),
-    (lambda: GPTConfig(n_embd=10, n_head=4), "n_embd 10 is not divisible by n_head 4"),
-    (lambda: GPTConfig(n_head=0), "n_head is 0"),
-    (lambda: GPTConfig(block_size=-1), "block_size is -1"),
-    (lambda: GPTConfig(dropout=1.0), "dropout is 1.0"),
-    (lambda: GPTConfig(n_head=4.0), "n_head is 4.0: it must be an int"),
-    (lambda: GPT(CONFIG).generate(ids(1, 3).byte(), 1), r"of type torch.uint8: .*idx.long\(\)"),
-    (lambda: GPT(CONFIG).generate(ids(2, 3)[:0], 1), r"shape \(0, 3\): it must be \(B, T\)"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: GPT(CONFIG)(ids(1, 11)), "11 tokens are more than block_size 10"),
+        (
+            lambda: GPT(CONFIG)(torch.tensor([[0, 13]])),
+            "ids run from 0 to 13, but must lie between 0 and vocab_size - 1 = 12",
+        ),
+        (lambda: GPT(CONFIG)(torch.tensor([[-1, 3]])), "ids run from -1 to 3"),
+        (lambda: GPTConfig(n_embd=10, n_head=4), "n_embd 10 is not divisible by n_head 4"),
+        (lambda: GPTConfig(n_head=0), "n_head is 0"),
+        (lambda: GPTConfig(block_size=-1), "block_size is -1"),
+        (lambda: GPTConfig(dropout=1.0), "dropout is 1.0"),
+        (lambda: GPTConfig(n_head=4.0), "n_head is 4.0: it must be an int"),
+        (lambda: GPT(CONFIG).generate(ids(1, 3).byte(), 1), r"of type torch.uint8: .*idx.long\(\)"),
+        (lambda: GPT(CONFIG).generate(ids(2, 3)[:0], 1), r"shape \(0, 3\): it must be \(B, T\)"),
+    ],
+)
 def test_bad_sizes_and_ids_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
@@ -288,13 +337,17 @@ def test_a_temperature_of_next_to_nothing_takes_the_likeliest():
 
 def frequencies(**settings):
     """How often each id is drawn, per row: (2, 5)."""
-    drawn = sample(LOGITS.repeat_interleave(20_000, dim=0), generator=seeded(0), **settings).view(2, 20_000)
+    drawn = sample(LOGITS.repeat_interleave(20_000, dim=0), generator=seeded(0), **settings).view(
+        2, 20_000
+    )
     return torch.stack([row.bincount(minlength=5) / 20_000 for row in drawn])
 
 
 def test_mistake_16_temperature_divides_the_logits():
     for temperature in (0.5, 1.0, 2.0):
-        assert torch.allclose(frequencies(temperature=temperature), (LOGITS / temperature).softmax(-1), atol=0.015)
+        assert torch.allclose(
+            frequencies(temperature=temperature), (LOGITS / temperature).softmax(-1), atol=0.015
+        )
 
 
 def test_mistake_16_temperature_to_zero_is_greedy():
@@ -307,9 +360,19 @@ def test_mistake_16_top_k_keeps_the_k_likeliest_of_each_row():
     expected = LOGITS.softmax(-1) * torch.tensor([[1, 1, 0, 0, 0], [0, 1, 0, 1, 0]])
     drawn = frequencies(top_k=2)
     assert torch.allclose(drawn, expected / expected.sum(-1, keepdim=True), atol=0.015)
-    assert ((drawn == 0) == (expected == 0)).all()  # exactly never: minus infinity, not a small number
-    assert (frequencies(top_k=3)[0] > 0).tolist() == [True, True, True, True, False]  # ties with the third stay
-    assert torch.allclose(frequencies(top_k=99), LOGITS.softmax(-1), atol=0.015)  # more than there are: all
+    assert (
+        (drawn == 0) == (expected == 0)
+    ).all()  # exactly never: minus infinity, not a small number
+    assert (frequencies(top_k=3)[0] > 0).tolist() == [
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]  # ties with the third stay
+    assert torch.allclose(
+        frequencies(top_k=99), LOGITS.softmax(-1), atol=0.015
+    )  # more than there are: all
 
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.6, 0.8, 0.97, 1.0])
@@ -334,7 +397,9 @@ def test_mistake_16_generate_crops_the_context_and_keeps_the_text():
         for stride in (1, 4, 10):
             text, start = prompt, max(0, length - 10)
             for _ in range(25):
-                text = torch.cat([text, model(text[:, start:])[0][:, -1].argmax(-1, keepdim=True)], dim=1)
+                text = torch.cat(
+                    [text, model(text[:, start:])[0][:, -1].argmax(-1, keepdim=True)], dim=1
+                )
                 start += stride if text.size(1) - start > 10 else 0
             assert torch.equal(model.generate(prompt, 25, temperature=0, stride=stride), text)
     out = model.generate(prompt, 25)
@@ -356,29 +421,36 @@ def test_mistake_16_generate_draws_from_its_own_generator():
     state = torch.get_rng_state()
     outs = [model.generate(ids(2, 3), 15, generator=seeded(n)) for n in (1, 1, 2)]
     assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
-    assert torch.equal(state, torch.get_rng_state()) and model.training  # no dropout drawn, mode given back
+    assert (
+        torch.equal(state, torch.get_rng_state()) and model.training
+    )  # no dropout drawn, mode given back
 
 
 def test_mistake_16_rows_of_a_batch_do_not_mix():
     model, prompt = loud(GPT(CONFIG)), ids(4, 3)
     together = model.generate(prompt, 20, temperature=0)
     for row in range(4):
-        assert torch.equal(together[row : row + 1], model.generate(prompt[row : row + 1], 20, temperature=0))
+        assert torch.equal(
+            together[row : row + 1], model.generate(prompt[row : row + 1], 20, temperature=0)
+        )
 
 
-@pytest.mark.parametrize("settings, words", [
-    (dict(temperature=-0.1), "temperature is -0.1"),
-    (dict(temperature=float("nan")), "temperature is nan"),
-    (dict(top_k=0), "top_k is 0"),
-    (dict(top_p=0.0), "top_p is 0.0"),
-    (dict(top_p=1.5), "top_p is 1.5"),
-    (dict(stride=0), "stride is 0"),
-    (dict(stride=11), "stride is 11"),
-    (dict(max_new_tokens=-1), "max_new_tokens is -1"),
-    (dict(idx=torch.zeros(1, 0, dtype=torch.long)), "the prompt is empty"),
-    (dict(idx=torch.tensor([1, 2])), r"shape \(2,\)"),
-    (dict(idx=torch.tensor([[1, 13]])), "ids run from 1 to 13"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        (dict(temperature=-0.1), "temperature is -0.1"),
+        (dict(temperature=float("nan")), "temperature is nan"),
+        (dict(top_k=0), "top_k is 0"),
+        (dict(top_p=0.0), "top_p is 0.0"),
+        (dict(top_p=1.5), "top_p is 1.5"),
+        (dict(stride=0), "stride is 0"),
+        (dict(stride=11), "stride is 11"),
+        (dict(max_new_tokens=-1), "max_new_tokens is -1"),
+        (dict(idx=torch.zeros(1, 0, dtype=torch.long)), "the prompt is empty"),
+        (dict(idx=torch.tensor([1, 2])), r"shape \(2,\)"),
+        (dict(idx=torch.tensor([[1, 13]])), "ids run from 1 to 13"),
+    ],
+)
 def test_mistake_16_generate_names_what_is_wrong(settings, words):
     with pytest.raises(ValueError, match=words):
         GPT(CONFIG).generate(**{"idx": ids(1, 3), "max_new_tokens": 2, **settings})

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-
-import mygpt_train
-from mygpt_train import History, load_checkpoint, load_model, train
 from tiny_run import DATA, VAL, gpt, settings
+
+from mygpt import train
+from mygpt.checkpoints import load_checkpoint, load_model
+from mygpt.train import History, train
 
 ROOT = Path(mygpt_train.__file__).resolve().parent
 pytestmark = pytest.mark.skipif(
-    os.name != "posix" or not torch.distributed.is_gloo_available(), reason="needs gloo, and signals as Unix has them"
+    os.name != "posix" or not torch.distributed.is_gloo_available(),
+    reason="needs gloo, and signals as Unix has them",
 )
 
 # What each of the two processes does; its answers go to a file of its own.
@@ -28,9 +30,10 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-import mygpt_train
+from mygpt import train
 import tiny_run
-from mygpt_train import Interrupted, main, train
+from mygpt.__main__ import main
+from mygpt.train import Interrupted, train
 from tiny_run import DATA, TOKENIZER, VAL, gpt, settings
 
 folder, answers = Path(sys.argv[1]), {}
@@ -102,19 +105,34 @@ def two(tmp_path_factory):
     script, log = folder / "script.py", folder / "log"
     script.write_text(SCRIPT, encoding="utf-8")
     environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
     }
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(script), str(folder),
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+        str(folder),
     ]
     with open(log, "w", encoding="utf-8") as output:
         torchrun = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
         )
         try:
             give_up = time.monotonic() + 300
-            while not all((folder / f"ready_{rank}").exists() for rank in (0, 1)) and torchrun.poll() is None:
+            while (
+                not all((folder / f"ready_{rank}").exists() for rank in (0, 1))
+                and torchrun.poll() is None
+            ):
                 assert time.monotonic() < give_up, log.read_text(encoding="utf-8")
                 time.sleep(0.05)
             torchrun.send_signal(signal.SIGINT)
@@ -125,7 +143,9 @@ def two(tmp_path_factory):
                 torchrun.wait(timeout=120)
     said = log.read_text(encoding="utf-8")
     assert (folder / "answers_1.json").exists(), said
-    answers = [json.loads((folder / f"answers_{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)]
+    answers = [
+        json.loads((folder / f"answers_{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)
+    ]
     return folder, answers, said
 
 
@@ -133,7 +153,9 @@ def two(tmp_path_factory):
 def one(tmp_path_factory):
     """(history, rows of each batch) of the same run in one process."""
     rows, model = [], gpt(dropout=0.0)
-    model.register_forward_pre_hook(lambda model, given: rows.append(given[0].tolist()) if model.training else None)
+    model.register_forward_pre_hook(
+        lambda model, given: rows.append(given[0].tolist()) if model.training else None
+    )
     return train(model, DATA, VAL, settings(), out=tmp_path_factory.mktemp("one")), rows
 
 
@@ -156,8 +178,14 @@ def test_only_the_first_process_writes_and_draws(two):
     assert second["writings"] == [] == second["evaluations"]
     assert first["evaluations"] == [0, 5, 10, 13]
     assert first["writings"].count("last.pt") == 4 == first["writings"].count("history.json")
-    assert sorted(path.name for path in (folder / "plain").iterdir()) == ["best.pt", "history.json", "last.pt"]
-    assert not any("module." in name for name in load_checkpoint(folder / "plain" / "last.pt")["model"])
+    assert sorted(path.name for path in (folder / "plain").iterdir()) == [
+        "best.pt",
+        "history.json",
+        "last.pt",
+    ]
+    assert not any(
+        "module." in name for name in load_checkpoint(folder / "plain" / "last.pt")["model"]
+    )
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(two):
@@ -171,7 +199,11 @@ def test_an_interrupt_of_one_ends_both_at_the_same_step(two):
     assert first["stopped"] == second["stopped"] and first["stopped"][0][-1] == 40
     assert all("interrupted after step 40 of 50" in answers["said"] for answers in (first, second))
     again = load_checkpoint(folder / "stopped" / "last.pt")
-    assert again["step"] == 50 and again["history"]["steps"][-3:] == [40, 45, 50]  # it went on to the end
+    assert again["step"] == 50 and again["history"]["steps"][-3:] == [
+        40,
+        45,
+        50,
+    ]  # it went on to the end
 
 
 def test_after_a_resume_each_process_drops_out_others(two):
@@ -182,12 +214,18 @@ def test_ctrl_c_on_torchrun_leaves_a_checkpoint_of_both(two):
     folder, _, said = two
     assert (folder / "ended_0").exists() and (folder / "ended_1").exists(), said
     saved = load_checkpoint(folder / "ctrl_c" / "last.pt")
-    assert saved["step"] > 40 and saved["step"] % 20 == 0 and f"interrupted after step {saved['step']}" in said
+    assert (
+        saved["step"] > 40
+        and saved["step"] % 20 == 0
+        and f"interrupted after step {saved['step']}" in said
+    )
     assert len(saved["losses"]) == saved["step"]
 
 
 def test_the_command_line_runs_under_torchrun(two):
     folder, _, said = two
-    assert "2 process(es)" in said and said.count("parameters, device cpu") == 1 == said.count("best validation loss")
+    assert "2 process(es)" in said and said.count("parameters, device cpu") == 1 == said.count(
+        "best validation loss"
+    )
     assert History.load(folder / "command" / "history.json").steps == [0, 20, 25]
     load_model(folder / "command" / "best.pt")

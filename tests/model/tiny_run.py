@@ -2,16 +2,25 @@
 
 import torch
 
-import mygpt_train
+from mygpt import train
+from mygpt.checkpoints import load_checkpoint
+from mygpt.train import Interrupted, TrainConfig, train
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig
-from mygpt_train import Interrupted, TrainConfig, load_checkpoint, train
 
 DATA = torch.randint(7, (300,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 VAL = torch.randint(7, (60,), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
 SIZES = dict(vocab_size=7, block_size=8, n_layer=2, n_head=2, n_embd=8, dropout=0.2)
 SETTINGS = dict(
-    steps=13, batch_size=4, block_size=8, learning_rate=0.01, eval_interval=5, warmup_steps=3, min_learning_rate=1e-3,
-    weight_decay=0.1, beta2=0.99, grad_clip=0.5,
+    steps=13,
+    batch_size=4,
+    block_size=8,
+    learning_rate=0.01,
+    eval_interval=5,
+    warmup_steps=3,
+    min_learning_rate=1e-3,
+    weight_decay=0.1,
+    beta2=0.99,
+    grad_clip=0.5,
 )
 TOKENIZER = CharTokenizer("abcdefg")
 
@@ -41,7 +50,9 @@ def set_validation_losses(monkeypatch, losses):
     """Let the evaluations of VAL give these losses, one after the other; other texts are evaluated as ever."""
     losses, real = iter(losses), mygpt_train.evaluate
     monkeypatch.setattr(
-        mygpt_train, "evaluate", lambda model, data, T: next(losses) if data is VAL else real(model, data, T)
+        mygpt_train,
+        "evaluate",
+        lambda model, data, T: next(losses) if data is VAL else real(model, data, T),
     )
 
 
@@ -50,7 +61,9 @@ def same(a, b):
     if isinstance(a, torch.Tensor):
         return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        return (
+            isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        )
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return a == b

@@ -2,6 +2,7 @@
 
 The steps act as a person does, through menus, mouse and keys, and read what the page shows.
 """
+
 import json
 import os
 import secrets
@@ -13,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-import setup as setup_tool
 from playwright.sync_api import expect
+
+import setup as setup_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 IDLE = "Python 3 (ipykernel) | Idle"  # in the status bar
@@ -41,11 +43,25 @@ def private_environment(folder, course):
     settings.write_text(json.dumps(SETTINGS), encoding="utf-8")
     folders = {
         name: str(folder / name.lower())
-        for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_RUNTIME_DIR",
-                     "JUPYTER_DATA_DIR", "IPYTHONDIR", "MYGPT_RUNS")
+        for name in (
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTER_DATA_DIR",
+            "IPYTHONDIR",
+            "MYGPT_RUNS",
+        )
     }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "MYGPT_DATA"))}
-    ours = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "PYTHONPATH": str(course), "MYGPT_SPEED": "smoke"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "MYGPT_DATA"))
+    }
+    ours = {
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "PYTHONPATH": str(course),
+        "MYGPT_SPEED": "smoke",
+    }
     return {"OMP_NUM_THREADS": "1"} | kept | folders | ours
 
 

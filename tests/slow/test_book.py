@@ -39,14 +39,18 @@ def targets(page):
 
 def test_the_teachers_guide_which_answers_every_prediction_is_left_out(book):
     assert not any("teaching" in path.name.lower() for path in book)
-    assert not any("TEACHING" in a["href"] for page in book.values() for a in page.find_all("a", href=True))
+    assert not any(
+        "TEACHING" in a["href"] for page in book.values() for a in page.find_all("a", href=True)
+    )
 
 
 def test_every_page_is_there_and_named_in_the_contents(book):
     names = {path.relative_to(ROOT / "build" / "book").as_posix() for path in book}
     wanted = [f"notebooks/{stem}.html" for stem in [*(path.stem for path in NOTEBOOKS), "GLOSSARY"]]
     assert {"index.html", "search.html", *wanted} <= names
-    contents = {a["href"] for a in book[ROOT / "build" / "book" / "index.html"].select(".sidebar-tree a")}
+    contents = {
+        a["href"] for a in book[ROOT / "build" / "book" / "index.html"].select(".sidebar-tree a")
+    }
     assert set(wanted) <= contents
 
 
@@ -69,7 +73,9 @@ def test_outer_links_are_well_formed_and_only_links(book):
             parts = urlsplit(address)
             if parts.scheme or parts.netloc:
                 assert tag.name == "a", f"{path.name} takes something from elsewhere: {tag}"
-                assert re.fullmatch(r"https://([\w-]+\.)+\w{2,}(/\S*)?", address), f"{path.name}: {address}"
+                assert re.fullmatch(r"https://([\w-]+\.)+\w{2,}(/\S*)?", address), (
+                    f"{path.name}: {address}"
+                )
 
 
 def test_style_sheets_take_nothing_from_elsewhere(book):
@@ -81,7 +87,9 @@ def test_style_sheets_take_nothing_from_elsewhere(book):
 
 @each_notebook
 def test_every_picture_is_there_with_its_alt_text(path, book):
-    outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+    outputs = [
+        o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])
+    ]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     images = page_of(path, book).select(".cell_output img")
     assert [image["alt"] for image in images] == [p.metadata["image/png"]["alt"] for p in pictures]
@@ -90,10 +98,16 @@ def test_every_picture_is_there_with_its_alt_text(path, book):
 @each_notebook
 def test_answers_and_solutions_are_folded(path, book):
     cells = nbformat.read(path, as_version=4).cells
-    folds = [fold for fold in page_of(path, book).find_all("details") if "hide" in fold.get("class", [])]
+    folds = [
+        fold for fold in page_of(path, book).find_all("details") if "hide" in fold.get("class", [])
+    ]
     answers = [fold for fold in folds if "Show the answer" in fold.summary.get_text()]
     solutions = [fold for fold in folds if "Show a solution" in fold.summary.get_text()]
-    assert len(answers) == sum(c.metadata.get("jupyter", {}).get("outputs_hidden", False) for c in cells) > 2
+    assert (
+        len(answers)
+        == sum(c.metadata.get("jupyter", {}).get("outputs_hidden", False) for c in cells)
+        > 2
+    )
     assert len(solutions) == sum("solution" in c.metadata.get("tags", []) for c in cells) > 2
     assert not any(fold.has_attr("open") for fold in folds)
     assert all("_solution" in fold.get_text() for fold in solutions)
@@ -105,7 +119,9 @@ def test_answers_and_solutions_are_folded(path, book):
 @each_notebook
 def test_formulas_are_shown_without_a_script(path, book):
     page = page_of(path, book)
-    assert page.find("math") and not [script["src"] for script in page.select("script[src*=athjax]")]
+    assert page.find("math") and not [
+        script["src"] for script in page.select("script[src*=athjax]")
+    ]
     for code in page.find_all(["code", "pre", "annotation"]):
         code.extract()
     assert not re.search(r"\$[^$\n]+\$|\\(frac|text|sqrt)", page.find("article").get_text())
@@ -125,7 +141,9 @@ def test_a_warning_is_an_error_and_leaves_no_book(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(build_book, "BOOK", tmp_path / "book")
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "conf.py").write_text("extensions = ['myst_parser']\n", encoding="utf-8")
-    (tmp_path / "source" / "index.md").write_text("# A\n[to nowhere](missing.md)\n", encoding="utf-8")
+    (tmp_path / "source" / "index.md").write_text(
+        "# A\n[to nowhere](missing.md)\n", encoding="utf-8"
+    )
     monkeypatch.setattr(build_book, "lay_out", lambda: None)
     assert "No book was made" in build_book.main() and not (tmp_path / "book").exists()
     assert "missing" in capfd.readouterr().err

@@ -4,17 +4,30 @@
 
 What fails leaves a picture and a trace in build/browser/: `.venv/bin/playwright show-trace FILE`.
 """
+
 import re
 import subprocess
 from pathlib import Path
 
-import browser
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from lab import CELL, ENDED, LIMIT, OUTPUT, TROUBLE, choose, finish, run_all, running_lab, start_all, wait_until_idle
+from lab import (
+    CELL,
+    ENDED,
+    LIMIT,
+    OUTPUT,
+    TROUBLE,
+    choose,
+    run_all,
+    running_lab,
+    start_all,
+    wait_until_idle,
+)
 from playwright.sync_api import TimeoutError as NothingHappened
 from playwright.sync_api import expect
+
+import browser
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -41,7 +54,9 @@ def saved_text(cell):
 def first_training(path):
     """The number, among all cells, of the first one that trains with a progress line; None without one."""
     cells = enumerate(read(path).cells)
-    return next((i for i, c in cells if c.cell_type == "code" and "training: 100%" in saved_text(c)), None)
+    return next(
+        (i for i, c in cells if c.cell_type == "code" and "training: 100%" in saved_text(c)), None
+    )
 
 
 WITH_WIDGETS = [path for path in NOTEBOOKS if of_code(path, r"\bplots\.interactive\(")]
@@ -70,7 +85,9 @@ def strangers(page):
     found = []
 
     def judge(route):
-        if re.match(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|file:|data:|blob:", route.request.url):
+        if re.match(
+            r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|file:|data:|blob:", route.request.url
+        ):
             return route.continue_()
         found.append(route.request.url)
         route.abort()
@@ -84,14 +101,18 @@ def complaints(page):
     """Errors that scripts raised or wrote to the console, as they happen."""
     found = []
     page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
-    page.on("console", lambda said: said.type == "error" and found.append(f"{page.url}: {said.text}"))
+    page.on(
+        "console", lambda said: said.type == "error" and found.append(f"{page.url}: {said.text}")
+    )
     return found
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     (BUILD / "browser").mkdir(parents=True, exist_ok=True)
-    with running_lab(tmp_path_factory.mktemp("jupyter"), BUILD / "browser" / "jupyterlab.log") as lab:
+    with running_lab(
+        tmp_path_factory.mktemp("jupyter"), BUILD / "browser" / "jupyterlab.log"
+    ) as lab:
         yield lab
 
 
@@ -116,15 +137,24 @@ SEEN = """image => {
 
 def pictures_of(nb):
     """How many pictures each code cell of a saved notebook shows."""
-    return [sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in code_cells(nb)]
+    return [
+        sum("image/png" in output.get("data", {}) for output in cell.outputs)
+        for cell in code_cells(nb)
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, **named)
-def test_a_notebook_hides_its_answers_runs_to_its_last_cell_and_shows_its_figures(path, lab, page, strangers):
+def test_a_notebook_hides_its_answers_runs_to_its_last_cell_and_shows_its_figures(
+    path, lab, page, strangers
+):
     lab.open(page, path.name)
     folded = page.locator(".jp-OutputPlaceholder .jp-PlaceholderText")
-    expect(folded).to_have_count(sum("hide-output" in c.metadata.get("tags", []) for c in code_cells(read(path))))
-    assert "".join(folded.all_text_contents()).strip() == ""  # not even the first line is to be seen
+    expect(folded).to_have_count(
+        sum("hide-output" in c.metadata.get("tags", []) for c in code_cells(read(path)))
+    )
+    assert (
+        "".join(folded.all_text_contents()).strip() == ""
+    )  # not even the first line is to be seen
     run_all(page)
     cells = page.locator(CELL)
     assert [cell.locator("img").count() for cell in cells.all()] == pictures_of(read(path))
@@ -132,7 +162,9 @@ def test_a_notebook_hides_its_answers_runs_to_its_last_cell_and_shows_its_figure
         image.scroll_into_view_if_needed()
         seen = image.evaluate(SEEN)
         assert all(seen.values()), seen
-    expect(page.locator(".jp-Dialog, .Toastify__toast")).to_have_count(0)  # nothing was asked or announced
+    expect(page.locator(".jp-Dialog, .Toastify__toast")).to_have_count(
+        0
+    )  # nothing was asked or announced
     assert strangers == []
 
 
@@ -145,8 +177,15 @@ def controls(cell):
 
 def drag(page, slider):
     """Take the handle to the middle of the track, or, if it is there, to its end."""
-    handle, track = slider.locator(".noUi-handle").bounding_box(), slider.locator(".noUi-target").bounding_box()
-    y, middle, end = handle["y"] + handle["height"] / 2, track["x"] + track["width"] / 2, track["x"] + track["width"]
+    handle, track = (
+        slider.locator(".noUi-handle").bounding_box(),
+        slider.locator(".noUi-target").bounding_box(),
+    )
+    y, middle, end = (
+        handle["y"] + handle["height"] / 2,
+        track["x"] + track["width"] / 2,
+        track["x"] + track["width"],
+    )
     at = handle["x"] + handle["width"] / 2
     page.mouse.move(at, y)
     page.mouse.down()
@@ -223,7 +262,7 @@ def tab_to(page, control):
 # `train` as it is, but a run that nobody waits for, and of which nothing is kept
 ENDLESS = """
 from dataclasses import replace
-import mygpt_train
+from mygpt import train
 def train(model, train_data, val_data, config, *others, **more):
     kept_nowhere = {name: value for name, value in more.items() if name not in ("out", "resume")}
     endless = replace(config, steps=1_000_000)
@@ -232,7 +271,7 @@ def train(model, train_data, val_data, config, *others, **more):
 SCRATCH = """
 import torch
 from mygpt_helpers import BigramLanguageModel
-from mygpt_train import TrainConfig
+from mygpt.train import TrainConfig
 data = torch.arange(1000) % 65
 history = train(BigramLanguageModel(65), data, data[:100], TrainConfig(steps=1, eval_interval=10))
 """
@@ -243,7 +282,9 @@ def write(lab, name, *cells):
     """A notebook of these cells (sources are wrapped) in the copy of the course."""
     cells = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.course / "notebooks" / name)
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.course / "notebooks" / name
+    )
     return name
 
 
@@ -251,13 +292,17 @@ def interrupt_training(page, interrupt):
     """Run all cells; once a loss of the endless run is shown, interrupt it. It says so in one line, and no cell
     below is run, until someone does."""
     start_all(page)
-    page.wait_for_function(f"""() => document.querySelector("{TROUBLE}") ||
+    page.wait_for_function(
+        f"""() => document.querySelector("{TROUBLE}") ||
         [...document.querySelectorAll("{OUTPUT}")].some(o => /training:.*1000000.*val \\d/.test(o.textContent))""",
-        timeout=LIMIT)
+        timeout=LIMIT,
+    )
     interrupt()
     page.wait_for_function(ENDED, timeout=LIMIT)
     said = page.locator(TROUBLE).all_text_contents()
-    assert len(said) == 1 and re.fullmatch(r"Training was interrupted after step \d+ of 1000000\. .*\s*", said[0]), said
+    assert len(said) == 1 and re.fullmatch(
+        r"Training was interrupted after step \d+ of 1000000\. .*\s*", said[0]
+    ), said
     last = page.locator(CELL).last
     assert last.locator(".jp-OutputArea-output").count() == 0
     wait_until_idle(page)
@@ -274,7 +319,9 @@ def test_an_interrupt_from_the_menu_ends_training_in_one_line(lab, page):
 @pytest.mark.parametrize("path", TRAINING, **named)
 def test_a_notebook_stops_at_an_interrupt_of_its_first_training(path, lab, page):
     cells, place = read(path).cells, first_training(path)
-    lab.open(page, write(lab, f"interrupted_{path.name}", *cells[:place], ENDLESS, cells[place], AFTER))
+    lab.open(
+        page, write(lab, f"interrupted_{path.name}", *cells[:place], ENDLESS, cells[place], AFTER)
+    )
 
     def press_i_twice():
         page.keyboard.press("Escape")
@@ -292,7 +339,9 @@ def built(product):
     index = BUILD / product / "index.html"
     newest = max(path.stat().st_mtime for path in NOTEBOOKS)
     if not index.exists() or index.stat().st_mtime < newest:
-        done = subprocess.run(["make", product], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            ["make", product], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         said = done.stdout.decode("utf-8", "replace")
         assert done.returncode == 0 and index.exists(), f"make {product} failed:\n{said[-3000:]}"
     return index.parent
@@ -301,7 +350,11 @@ def built(product):
 @pytest.fixture(scope="session")
 def book():
     """The addresses of the book's pages, which open without a server."""
-    pages = [path.as_uri() for path in sorted(built("book").rglob("*.html")) if "_static" not in path.parts]
+    pages = [
+        path.as_uri()
+        for path in sorted(built("book").rglob("*.html"))
+        if "_static" not in path.parts
+    ]
     assert len(pages) > len(NOTEBOOKS)
     return pages
 
@@ -343,7 +396,9 @@ def test_the_book_has_no_serious_fault_of_accessibility(scheme, book, page):
         for fault in Axe().run(page).response["violations"]:
             if fault["impact"] in ("serious", "critical"):
                 where = [node["html"][:200] for node in fault["nodes"][:3]]
-                faults.append(f"{Path(address).name}: {fault['help']}, {len(fault['nodes'])} times, as in {where}")
+                faults.append(
+                    f"{Path(address).name}: {fault['help']}, {len(fault['nodes'])} times, as in {where}"
+                )
     assert faults == [], "\n".join(faults)
 
 

@@ -2,6 +2,7 @@
 
 Its torch is the one of .venv; `COLAB_TORCH=2.9.1 make test-all` installs another, a download of gigabytes.
 """
+
 import json
 import os
 import re
@@ -10,12 +11,13 @@ import venv
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-import make_colab
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 from test_notebooks import NOTEBOOKS, output_text
+
+import make_colab
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,8 +57,12 @@ def colab(tmp_path_factory):
     else:
         lend_torch(next((folder / "venv").glob("lib/python*/site-packages")), folder / "lent")
     subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
-    kernel = {"argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "Colab",
-              "language": "python", "env": {"PYTHONPATH": "", "PYTHONNOUSERSITE": "1"}}
+    kernel = {
+        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Colab",
+        "language": "python",
+        "env": {"PYTHONPATH": "", "PYTHONNOUSERSITE": "1"},
+    }
     (folder / "kernels" / "colab").mkdir(parents=True)
     (folder / "kernels" / "colab" / "kernel.json").write_text(json.dumps(kernel), encoding="utf-8")
     return folder
@@ -69,11 +75,13 @@ def test_a_bundle_runs_alone(path, colab, tmp_path, monkeypatch):
     for name in ("MYGPT_DATA", "MYGPT_RUNS"):
         monkeypatch.delenv(name, raising=False)
     bundle = make_colab.bundle(nbformat.read(path, as_version=4))
-    bundle.cells.append(new_code_cell(
-        "import sys, torch\n"
-        "mine = sorted(name for name in sys.modules if name.startswith('mygpt_'))\n"
-        "print([sys.modules[name].__file__ for name in mine], torch.__version__)"
-    ))
+    bundle.cells.append(
+        new_code_cell(
+            "import sys, torch\n"
+            "mine = sorted(name for name in sys.modules if name.startswith('mygpt_'))\n"
+            "print([sys.modules[name].__file__ for name in mine], torch.__version__)"
+        )
+    )
     where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(bundle, kernel_name="colab", timeout=300, resources=where).execute()
     files, torch_version = output_text(bundle.cells[-1]).strip().rsplit(" ", 1)
@@ -88,6 +96,11 @@ def test_the_environment_holds_nothing_of_the_course(colab):
     names = ["mygpt_helpers", "transformers", "jupytext", "nbval", "pytest"]
     program = f"from importlib.util import find_spec; print([name for name in {names} if find_spec(name)])"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([colab / "venv/bin/python", "-c", program], env=environment, cwd=colab,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [colab / "venv/bin/python", "-c", program],
+        env=environment,
+        cwd=colab,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == "[]\n", done.stderr

@@ -1,4 +1,5 @@
 """The students' edition runs through unsolved, and with the solutions put back every check says right."""
+
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,12 @@ def test_make_lab_works_in_the_handout(edition, tmp_path):
     shutil.copytree(edition[0], course)
     (course / "requirements.txt").write_text("# nothing\n", encoding="utf-8")
     (course / "mygpt_text.py").write_text("print('the text is there')\n", encoding="utf-8")
-    (course / "jupyterlab.py").write_text("import sys; print('jupyterlab', *sys.argv[1:])\n", encoding="utf-8")
-    done = subprocess.run(["make", f"PYTHON={sys.executable}"], cwd=course, capture_output=True, text=True)
-    assert "the text is there" in done.stdout and "/lab/tree/notebooks/01_bigram.ipynb" in done.stdout, done.stderr
+    (course / "jupyterlab.py").write_text(
+        "import sys; print('jupyterlab', *sys.argv[1:])\n", encoding="utf-8"
+    )
+    done = subprocess.run(
+        ["make", f"PYTHON={sys.executable}"], cwd=course, capture_output=True, text=True
+    )
+    assert (
+        "the text is there" in done.stdout and "/lab/tree/notebooks/01_bigram.ipynb" in done.stdout
+    ), done.stderr

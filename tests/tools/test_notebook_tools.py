@@ -4,13 +4,14 @@ import base64
 import json
 import re
 
-import export_html
 import nbformat
 import pytest
-import run_notebooks
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_notebooks import NOTEBOOKS, PIXEL, pictures
+
+import export_html
+import run_notebooks
 
 ADD_RUNG = """
 import json, os, pathlib
@@ -33,11 +34,16 @@ def course(tmp_path, monkeypatch):
     def write(name, *sources):
         path = tmp_path / name
         cells = [
-            new_code_cell(source, metadata={"tags": ["t"], "execution": {"shell.execute_reply": "now"}})
+            new_code_cell(
+                source, metadata={"tags": ["t"], "execution": {"shell.execute_reply": "now"}}
+            )
             for source in sources
         ]
         nbformat.write(
-            new_notebook(cells=cells, metadata={"kernelspec": {"name": "mine", "display_name": "x"}}), path
+            new_notebook(
+                cells=cells, metadata={"kernelspec": {"name": "mine", "display_name": "x"}}
+            ),
+            path,
         )
         return path
 
@@ -53,20 +59,32 @@ def test_a_run_is_clean_and_its_ladder_becomes_the_reference(course, tmp_path):
     first = course("01_a.ipynb", ADD_RUNG % ("one", 1, tmp_path), bar)
     course("02_b.ipynb", ADD_RUNG % ("two", 2, tmp_path))
     before = nbformat.read(first, as_version=4)
-    run_notebooks.write_whole(run_notebooks.REFERENCE, '{"one": {"loss": 9}, "of a stage no longer there": {}}')
+    run_notebooks.write_whole(
+        run_notebooks.REFERENCE, '{"one": {"loss": 9}, "of a stage no longer there": {}}'
+    )
     assert not run_notebooks.main([])
     after = nbformat.read(first, as_version=4)
     assert [cell.id for cell in after.cells] == [cell.id for cell in before.cells]
     assert [cell.execution_count for cell in after.cells] == [1, 2]
     assert after.cells[0].outputs[0].text == "[] laptop True\n"
-    assert after.cells[1].outputs[0].text.count("%|") == 1 and "100%|" in after.cells[1].outputs[0].text
+    assert (
+        after.cells[1].outputs[0].text.count("%|") == 1
+        and "100%|" in after.cells[1].outputs[0].text
+    )
     assert all(cell.metadata == {"tags": ["t"]} for cell in after.cells)
-    assert after.metadata == {"kernelspec": run_notebooks.KERNEL, "language_info": run_notebooks.LANGUAGE}
+    assert after.metadata == {
+        "kernelspec": run_notebooks.KERNEL,
+        "language_info": run_notebooks.LANGUAGE,
+    }
     assert b"\r" not in first.read_bytes() and not list(tmp_path.glob("*.part"))
-    assert "['one']" in nbformat.read(tmp_path / "02_b.ipynb", as_version=4).cells[0].outputs[0].text
+    assert (
+        "['one']" in nbformat.read(tmp_path / "02_b.ipynb", as_version=4).cells[0].outputs[0].text
+    )
     assert reference() == {"one": {"loss": 1}, "two": {"loss": 2}}
 
-    course("02_b.ipynb", ADD_RUNG % ("two", 2.5, tmp_path))  # alone: its rung is changed, the other stays
+    course(
+        "02_b.ipynb", ADD_RUNG % ("two", 2.5, tmp_path)
+    )  # alone: its rung is changed, the other stays
     assert not run_notebooks.main(["2"])
     assert reference() == {"one": {"loss": 1}, "two": {"loss": 2.5}}
 
@@ -97,7 +115,8 @@ def test_smoke_speed_leaves_the_reference(course, tmp_path, monkeypatch):
 
 def test_an_interactive_figure_leaves_its_first_picture(course):
     path = course(
-        "01_a.ipynb", "import ipywidgets\nipywidgets.interact(lambda k: print('k is', k), k=(0, 4));"
+        "01_a.ipynb",
+        "import ipywidgets\nipywidgets.interact(lambda k: print('k is', k), k=(0, 4));",
     )
     assert not run_notebooks.main([])
     notebook = nbformat.read(path, as_version=4)
@@ -106,7 +125,8 @@ def test_an_interactive_figure_leaves_its_first_picture(course):
     assert list(state) == [f"widget-{n:03}" for n in range(len(state))] and len(state) > 2
     view = "application/vnd.jupyter.widget-view+json"
     assert any(
-        output.get("data", {}).get(view, {}).get("model_id") in state for output in notebook.cells[0].outputs
+        output.get("data", {}).get(view, {}).get("model_id") in state
+        for output in notebook.cells[0].outputs
     )
 
 
@@ -122,7 +142,8 @@ def test_an_unknown_number_is_named(course):
 def test_a_page_has_every_alt_text(path):
     page = BeautifulSoup(export_html.export(path), "html.parser")
     wanted = [
-        output.metadata["image/png"]["alt"] for _, output in pictures(nbformat.read(path, as_version=4))
+        output.metadata["image/png"]["alt"]
+        for _, output in pictures(nbformat.read(path, as_version=4))
     ]
     assert [image["alt"] for image in page.find_all("img")] == wanted
 
@@ -135,7 +156,9 @@ def test_a_page_keeps_odd_alt_texts_folds_and_formulas_without_a_network(tmp_pat
         cells=[
             new_markdown_cell(r"A formula $a < \frac{1}{2}$ and $$\sum_i x_i$$"),
             new_code_cell("show()", outputs=[picture]),
-            new_code_cell("predicted()", outputs=[shown], metadata={"jupyter": {"outputs_hidden": True}}),
+            new_code_cell(
+                "predicted()", outputs=[shown], metadata={"jupyter": {"outputs_hidden": True}}
+            ),
             new_code_cell("solved()", metadata={"jupyter": {"source_hidden": True}}),
         ]
     )

@@ -2,16 +2,20 @@
 
 import json
 
-import make_reference
-import mygpt_train
 import pytest
 import torch
-from mygpt_helpers import GPTConfig, evaluate, split
-from mygpt_text import load_text
-from mygpt_train import History, TrainConfig, load_pretrained, load_reference
 
-TINY = (GPTConfig(block_size=32, n_layer=1, n_head=1, n_embd=8, dropout=0.0),
-        TrainConfig(6, 4, 32, 1e-2, eval_interval=2))
+import make_reference
+from mygpt.checkpoints import load_pretrained
+from mygpt.judge import load_reference
+from mygpt.text import load_text
+from mygpt.train import History, TrainConfig
+from mygpt_helpers import GPTConfig, evaluate, split
+
+TINY = (
+    GPTConfig(block_size=32, n_layer=1, n_head=1, n_embd=8, dropout=0.0),
+    TrainConfig(6, 4, 32, 1e-2, eval_interval=2),
+)
 
 
 @pytest.fixture
@@ -27,12 +31,20 @@ def runs(tmp_path, monkeypatch):
 def test_two_seeds_give_curves_and_the_better_one_ships(runs, capsys):
     make_reference.main(["tiny", "1", "2"])
     reference = load_reference("tiny")
-    assert [(run["seed"], run["steps"]) for run in reference["runs"]] == [(1, [0, 2, 4, 6]), (2, [0, 2, 4, 6])]
+    assert [(run["seed"], run["steps"]) for run in reference["runs"]] == [
+        (1, [0, 2, 4, 6]),
+        (2, [0, 2, 4, 6]),
+    ]
     assert reference["device"] and reference["precision"] in ("bf16", "fp32")
     best = min(min(run["val_loss"]) for run in reference["runs"])
     card = json.loads((mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8"))
-    assert card["val_loss"] == pytest.approx(best, abs=2e-3)  # bf16 judged while training, float32 here
-    assert "6 of 6 planned steps were made" in card["about"] and f"weights of step {card['step']}" in card["about"]
+    assert card["val_loss"] == pytest.approx(
+        best, abs=2e-3
+    )  # bf16 judged while training, float32 here
+    assert (
+        "6 of 6 planned steps were made" in card["about"]
+        and f"weights of step {card['step']}" in card["about"]
+    )
     assert f"--seed {card['train_config']['seed']} " in card["about"] and len(card["sample"]) == 501
     model, tokenizer = load_pretrained("tiny")
     _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
@@ -46,7 +58,9 @@ def test_a_run_goes_on_where_it_was_stopped_and_as_is_it_stays(runs, monkeypatch
             raise KeyboardInterrupt
 
     whole = mygpt_train.train
-    monkeypatch.setattr(mygpt_train, "train", lambda *given, **more: whole(*given, **more, on_eval=stop))
+    monkeypatch.setattr(
+        mygpt_train, "train", lambda *given, **more: whole(*given, **more, on_eval=stop)
+    )
     with pytest.raises(KeyboardInterrupt):
         make_reference.main(["tiny", "3"])
     monkeypatch.setattr(mygpt_train, "train", whole)
@@ -70,15 +84,21 @@ def test_a_preset_that_is_none_is_refused(runs, capsys):
 @pytest.mark.parametrize("name", ["laptop", "gpu"])
 def test_what_ships_fits_its_preset_its_card_and_its_curve(name):
     model, _ = load_pretrained(name)
-    card, reference = (json.loads((mygpt_train.DATA / path).read_text(encoding="utf-8"))
-                       for path in (f"{name}.json", f"reference/{name}.json"))
+    card, reference = (
+        json.loads((mygpt_train.DATA / path).read_text(encoding="utf-8"))
+        for path in (f"{name}.json", f"reference/{name}.json")
+    )
     assert model.config == mygpt_train.PRESETS[name][0] == GPTConfig(**reference["model_config"])
-    assert min(min(run["val_loss"]) for run in reference["runs"]) == pytest.approx(card["val_loss"], abs=2e-3)
+    assert min(min(run["val_loss"]) for run in reference["runs"]) == pytest.approx(
+        card["val_loss"], abs=2e-3
+    )
     assert card["device"] == reference["device"] and f"--preset {name} " in card["about"]
     assert (mygpt_train.DATA / f"{name}.safetensors").stat().st_size <= 25e6
 
 
-@pytest.mark.parametrize("name, length, off_by", [("laptop", None, 1e-4), ("gpu", 20_000, 0.1)])  # the whole of gpu's takes 34 s
+@pytest.mark.parametrize(
+    "name, length, off_by", [("laptop", None, 1e-4), ("gpu", 20_000, 0.1)]
+)  # the whole of gpu's takes 34 s
 def test_what_ships_predicts_as_well_as_its_card_says(name, length, off_by):
     model, tokenizer = load_pretrained(name)
     _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))

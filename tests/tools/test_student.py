@@ -1,4 +1,5 @@
 """tools/student.py in a clone of a small course: taking a newer version, setting things back."""
+
 import json
 import os
 import shutil
@@ -14,8 +15,14 @@ pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 
 
 def code(source, *tags):
-    return {"cell_type": "code", "execution_count": None, "id": "an-id", "metadata": {"tags": list(tags)},
-            "outputs": [], "source": [source]}
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "an-id",
+        "metadata": {"tags": list(tags)},
+        "outputs": [],
+        "source": [source],
+    }
 
 
 def words(source):
@@ -23,17 +30,30 @@ def words(source):
 
 
 def notebook(*cells):
-    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5},
-                      indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return (
+        json.dumps(
+            {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5},
+            indent=1,
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        + "\n"
+    )
 
 
 BIGRAM = notebook(
-    words("# 01 · Bigram"), code("text = 'Ay, me.'"),
-    words("### Exercise 1 · one ★☆☆ 2 min\nCount."), code("one = ...", "exercise"),
-    words("*A solution, folded.*"), code("one_solution = 1", "solution"),
-    words("### Exercise 2 · two ★☆☆ 2 min\nCount."), code("two = ...", "exercise"),
-    words("*A solution, folded.*"), code("two_solution = 2", "solution"),
-    words("## What you now know"), code("ladder()"),
+    words("# 01 · Bigram"),
+    code("text = 'Ay, me.'"),
+    words("### Exercise 1 · one ★☆☆ 2 min\nCount."),
+    code("one = ...", "exercise"),
+    words("*A solution, folded.*"),
+    code("one_solution = 1", "solution"),
+    words("### Exercise 2 · two ★☆☆ 2 min\nCount."),
+    code("two = ...", "exercise"),
+    words("*A solution, folded.*"),
+    code("two_solution = 2", "solution"),
+    words("## What you now know"),
+    code("ladder()"),
 )
 
 
@@ -55,8 +75,15 @@ def course(tmp_path):
     git(tmp_path, "clone", "course.git", "teacher")
     teacher, student = tmp_path / "teacher", tmp_path / "student"
     git(teacher, "switch", "-C", "main")
-    put(teacher, {FIRST: BIGRAM, SECOND: BIGRAM,
-                  "mygpt_text.py": "version = 1\n", ".gitignore": "my-work/\ndata/*.txt\n"})
+    put(
+        teacher,
+        {
+            FIRST: BIGRAM,
+            SECOND: BIGRAM,
+            "mygpt_text.py": "version = 1\n",
+            ".gitignore": "my-work/\ndata/*.txt\n",
+        },
+    )
     (teacher / "tools").mkdir()
     shutil.copy(TOOL, teacher / "tools")
     publish(teacher)
@@ -73,8 +100,14 @@ def publish(teacher, files=()):
 
 def tool(folder, *arguments, **environment):
     command = [sys.executable, "tools/student.py", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8",
-                          env=os.environ | {"PYTHONUTF8": "1"} | environment)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1"} | environment,
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
 
@@ -114,14 +147,24 @@ def test_update_leaves_alone_what_the_new_version_does_not_change(course):
     assert "mygpt_text.py" in said and FIRST in said  # named, as changed and left
     assert read(student, SECOND) == IMPROVED
     assert read(student, FIRST) == ANSWERED
-    assert read(student, "mygpt_text.py") == "version = 1.5\n" and read(student, "notes.md") == "mine"
+    assert (
+        read(student, "mygpt_text.py") == "version = 1.5\n" and read(student, "notes.md") == "mine"
+    )
     assert not (student / "my-work").exists()
 
 
 def test_update_keeps_changed_modules_staged_files_and_files_in_the_way(course):
     teacher, student = course
-    put(student, {"mygpt_text.py": "mine\n", SECOND: ANSWERED, "added.py": "mine, added",
-                  "notebooks/03_head.ipynb": "mine, untracked", "data/x.txt": "mine, ignored"})
+    put(
+        student,
+        {
+            "mygpt_text.py": "mine\n",
+            SECOND: ANSWERED,
+            "added.py": "mine, added",
+            "notebooks/03_head.ipynb": "mine, untracked",
+            "data/x.txt": "mine, ignored",
+        },
+    )
     git(student, "add", "mygpt_text.py", "added.py")
     (student / FIRST).unlink()
     names = ("mygpt_text.py", FIRST, "notebooks/03_head.ipynb", "data/x.txt", "added.py")
@@ -136,7 +179,9 @@ def test_update_keeps_changed_modules_staged_files_and_files_in_the_way(course):
     assert kept(student, "mygpt_text.py") == ["mine\n"]
     assert kept(student, SECOND) == [ANSWERED]
     assert kept(student, "notebooks/03_head.ipynb") == ["mine, untracked"]
-    assert kept(student, "data/x.txt") == ["mine, ignored"] and kept(student, "added.py") == ["mine, added"]
+    assert kept(student, "data/x.txt") == ["mine, ignored"] and kept(student, "added.py") == [
+        "mine, added"
+    ]
 
 
 def test_update_without_news_changes_nothing(course):
@@ -205,10 +250,14 @@ def test_reset_of_one_exercise_leaves_cells_the_student_added(course):
     put(student, {FIRST: json.dumps(mine)})
     assert tool(student, "reset", "01", "--exercise", "2")[0] == 0
     sources = ["".join(cell["source"]) for cell in json.loads(read(student, FIRST))["cells"]]
-    assert sources[7].startswith("scratch") and sources[8] == "two = ..." and sources[3] == "one = 1"
+    assert (
+        sources[7].startswith("scratch") and sources[8] == "two = ..." and sources[3] == "one = 1"
+    )
 
 
-@pytest.mark.parametrize("lost", [[7], [7, 8, 9], [6]], ids=["answer", "answer and solution", "heading"])
+@pytest.mark.parametrize(
+    "lost", [[7], [7, 8, 9], [6]], ids=["answer", "answer and solution", "heading"]
+)
 def test_reset_of_an_exercise_that_the_student_deleted_changes_nothing(course, lost):
     _, student = course
     mine = json.loads(ANSWERED)
@@ -219,10 +268,13 @@ def test_reset_of_an_exercise_that_the_student_deleted_changes_nothing(course, l
     assert json.loads(read(student, FIRST)) == mine
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["09"], "There is no notebook 09. There are: 01_bigram, 02_attention."),
-    (["01", "--exercise", "7"], "There is no exercise 7 in notebooks/01_bigram.ipynb."),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["09"], "There is no notebook 09. There are: 01_bigram, 02_attention."),
+        (["01", "--exercise", "7"], "There is no exercise 7 in notebooks/01_bigram.ipynb."),
+    ],
+)
 def test_reset_of_something_unknown_names_what_there_is(course, arguments, message):
     _, student = course
     status, said = tool(student, "reset", *arguments)

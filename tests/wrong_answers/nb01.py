@@ -1,10 +1,13 @@
 """Wrong answers to notebook 01's exercises: (check, answer, words its hint must hold)."""
+
 import torch
 
 
 def windows(data, T, step, shift=1):
     starts = range(0, len(data) - T - shift + 1, step)
-    return [torch.stack([data[s + offset : s + offset + T] for s in starts]) for offset in (0, shift)]
+    return [
+        torch.stack([data[s + offset : s + offset + T] for s in starts]) for offset in (0, shift)
+    ]
 
 
 def table(ids, V, alpha, axis=-1, swap=False):
@@ -47,8 +50,16 @@ CASES = [
     ("consecutive_windows", lambda data, T: windows(data, T, T - 1), "block_size - 1"),
     ("consecutive_windows", lambda data, T: windows(data, T, T)[::-1], "swapped"),
     ("consecutive_windows", lambda data, T: windows(data, T, T)[0], "two tensors"),
-    ("consecutive_windows", lambda data, T: (windows(data, T, T)[0], windows(data, T, T)[0].roll(-1, 1)), "within each row"),
-    ("consecutive_windows", lambda data, T: [d[: len(d) // T * T].view(-1, T) for d in (data, data.roll(-1))], "no target"),
+    (
+        "consecutive_windows",
+        lambda data, T: (windows(data, T, T)[0], windows(data, T, T)[0].roll(-1, 1)),
+        "within each row",
+    ),
+    (
+        "consecutive_windows",
+        lambda data, T: [d[: len(d) // T * T].view(-1, T) for d in (data, data.roll(-1))],
+        "no target",
+    ),
     ("consecutive_windows", lambda data, T: [part.T for part in windows(data, T, T)], "axes"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=None), "counts"),
     ("trigram", lambda ids, V, alpha: table(ids, V, 0), "alpha is not added"),
@@ -56,14 +67,30 @@ CASES = [
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=0), "first character"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=1), "middle"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, swap=True), "swapped"),
-    ("consecutive_windows", lambda data, T: [d[: len(data) // T * T].view(-1, T) for d in (data, data[1:])], "no target"),
-    ("consecutive_windows", lambda data, T: [part[:-1] for part in windows(data, T, T)], "one row too few"),
-    ("consecutive_windows", lambda data, T: [list(part) for part in windows(data, T, T)], "torch.stack"),
+    (
+        "consecutive_windows",
+        lambda data, T: [d[: len(data) // T * T].view(-1, T) for d in (data, data[1:])],
+        "no target",
+    ),
+    (
+        "consecutive_windows",
+        lambda data, T: [part[:-1] for part in windows(data, T, T)],
+        "one row too few",
+    ),
+    (
+        "consecutive_windows",
+        lambda data, T: [list(part) for part in windows(data, T, T)],
+        "torch.stack",
+    ),
     ("consecutive_windows", lambda data, T: (None, None), "must be tensors"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha)[0], "shape"),
     ("trigram", lambda ids, V, alpha: torch.bincount(ids[2:]).view(V, V, V), "minlength"),
     ("trigram", lambda ids, V, alpha: in_bytes(ids, V, alpha), "overflow"),
-    ("trigram", lambda ids, V, alpha: table(ids, V, alpha, None) / table(ids, V, alpha, None).sum(-1), "keepdim"),
+    (
+        "trigram",
+        lambda ids, V, alpha: table(ids, V, alpha, None) / table(ids, V, alpha, None).sum(-1),
+        "keepdim",
+    ),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha).log(), "logarithms"),
     ("trigram", lambda ids, V, alpha: each_once(ids.long(), V, alpha), "repeats"),
 ]

@@ -1,4 +1,5 @@
 """Wrong answers to notebook 02's exercises: (check, answer, words its hint must hold)."""
+
 import torch
 
 
@@ -113,7 +114,11 @@ CASES = [
     ("causal_weights", lambda s, m: s.masked_fill(~m[:5, :5], -130).softmax(-1), "finite fill"),
     ("causal_weights", late, "0 / 0"),
     ("causal_weights", lambda s, m: (s + ~m[:5, :5] * float("-inf")).softmax(-1), "0 * inf"),
-    ("causal_weights", lambda s, m: hide(s, ~torch.ones(5, 5, dtype=torch.bool).tril()).softmax(-1), "may_look is not used"),
+    (
+        "causal_weights",
+        lambda s, m: hide(s, ~torch.ones(5, 5, dtype=torch.bool).tril()).softmax(-1),
+        "may_look is not used",
+    ),
     ("causal_weights", lambda s, m: hide(s, ~m[-5:, -5:]).softmax(-1), "last T rows"),
     ("causal_weights", in_place, "caller's own"),
     ("causal_attention", lambda *given: attend(*given, power=0), "not scaled"),
@@ -126,27 +131,80 @@ CASES = [
     ("causal_attention", lambda *given: attend(*given, look=torch.ones_like), "no mask"),
     ("causal_attention", lambda *given: attend(*given, look=lambda past: ~past), "wrong way round"),
     ("causal_attention", lambda *given: attend(*given, look=lambda past: past.T), "hides the past"),
-    ("causal_attention", lambda *given: attend(*given, look=lambda past: past.tril(-1)), "see itself"),
+    (
+        "causal_attention",
+        lambda *given: attend(*given, look=lambda past: past.tril(-1)),
+        "see itself",
+    ),
     ("causal_attention", lambda *given: attend(*given, dim=-2), "over the queries"),
     ("causal_attention", lambda *given: attend(*given, dim=0), "over the texts"),
-    ("causal_attention", lambda x, w_q, w_k, w_v: attend(x, w_q, w_k, torch.eye(12)), "tokens themselves"),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: attend(x, w_q, w_k, torch.eye(12)),
+        "tokens themselves",
+    ),
     ("causal_attention", lambda x, w_q, w_k, w_v: attend(x, w_q, w_k, w_k), "keys are mixed"),
-    ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q) @ (x @ w_k).permute(2, 1, 0) @ (x @ w_v), "last two axes"),
-    ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q) @ (x @ w_k) @ (x @ w_v), "last two axes"),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: (x @ w_q) @ (x @ w_k).permute(2, 1, 0) @ (x @ w_v),
+        "last two axes",
+    ),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: (x @ w_q) @ (x @ w_k) @ (x @ w_v),
+        "last two axes",
+    ),
     ("causal_attention", lambda x, w_q, w_k, w_v: x @ w_q.T, "no transpose"),
-    ("causal_attention", lambda x, w_q, w_k, w_v: late((x @ w_q) @ (x @ w_k).mT / 3**0.5, torch.ones(5, 5).tril()) @ (x @ w_v), "large ones give nan"),
-    ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q @ (x @ w_k).mT / 3**0.5).masked_fill(torch.ones(5, 5).triu(1) > 0, -50.0).softmax(-1) @ (x @ w_v), "with large ones"),
-    ("causal_attention", lambda x, w_q, w_k, w_v: (x @ w_q @ (x @ w_k).mT / 3**0.5).softmax(-1).tril() @ x @ w_v, "before the mask"),
-    ("causal_attention", lambda x, w_q, w_k, w_v: hide(x @ w_q @ (x @ w_k).mT / 3**0.5, ~torch.ones(5, 5).tril().bool()).softmax(-1), "these are the weights"),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: (
+            late((x @ w_q) @ (x @ w_k).mT / 3**0.5, torch.ones(5, 5).tril()) @ (x @ w_v)
+        ),
+        "large ones give nan",
+    ),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: (
+            (x @ w_q @ (x @ w_k).mT / 3**0.5)
+            .masked_fill(torch.ones(5, 5).triu(1) > 0, -50.0)
+            .softmax(-1)
+            @ (x @ w_v)
+        ),
+        "with large ones",
+    ),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: (x @ w_q @ (x @ w_k).mT / 3**0.5).softmax(-1).tril() @ x @ w_v,
+        "before the mask",
+    ),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: hide(
+            x @ w_q @ (x @ w_k).mT / 3**0.5, ~torch.ones(5, 5).tril().bool()
+        ).softmax(-1),
+        "these are the weights",
+    ),
     ("is_causal", lambda f, x: True, "never finds"),
     ("is_causal", aliased, "clone"),
     ("is_causal", lambda f, x: False, "own output"),
-    ("is_causal", lambda f, x: finds(f, x, range(6), before=lambda t: slice(None, t + 1)), "own output"),
-    ("is_causal", lambda f, x: finds(f, x, range(5), before=lambda t: slice(t + 1, None)), "only those before"),
+    (
+        "is_causal",
+        lambda f, x: finds(f, x, range(6), before=lambda t: slice(None, t + 1)),
+        "own output",
+    ),
+    (
+        "is_causal",
+        lambda f, x: finds(f, x, range(5), before=lambda t: slice(t + 1, None)),
+        "only those before",
+    ),
     ("is_causal", lambda f, x: finds(f, x, [5]), "every token"),
     ("is_causal", lambda f, x: finds(f, x, [3]), "every token"),
     ("is_causal", lambda f, x: finds(f, x, range(1, 5)), "every token"),
-    ("is_causal", lambda f, x: finds(f, x, range(1, 6), before=lambda t: slice(0, 1)), "all outputs before"),
+    (
+        "is_causal",
+        lambda f, x: finds(f, x, range(1, 6), before=lambda t: slice(0, 1)),
+        "all outputs before",
+    ),
     ("is_causal", lambda f, x: finds(f, x, range(6), entries=0), "all its entries"),
     ("is_causal", lambda f, x: finds(f, x, range(6), tolerance=0.01), "one in a thousand"),
     ("is_causal", lambda f, x: "yes", "True or False"),
@@ -167,5 +225,5 @@ CASES = [
     ("look_one_back", lambda T: places(T, 10, 1)[0], "two tensors"),
     ("look_one_back", lambda T: (torch.zeros(T, 4), torch.zeros(T, 4)), "equal"),
     ("look_one_back", lambda T: (torch.zeros(T, 0), torch.zeros(T, 0)), "(T, hs)"),
-    ("look_one_back", lambda T: (places(T, float("inf"), 1)), "finite"),
+    ("look_one_back", lambda T: places(T, float("inf"), 1), "finite"),
 ]

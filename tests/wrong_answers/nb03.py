@@ -1,9 +1,23 @@
 """Wrong answers to notebook 03's exercises: (check, answer, words its hint must hold)."""
+
 import torch
 from torch import nn
 
 
-def head(x, w_query, w_key, w_value, past, factor=None, mask="before", dim=-1, roles="qk", crop=True, flip=False, read="v"):
+def head(
+    x,
+    w_query,
+    w_key,
+    w_value,
+    past,
+    factor=None,
+    mask="before",
+    dim=-1,
+    roles="qk",
+    crop=True,
+    flip=False,
+    read="v",
+):
     T = x.size(1)
     q, k, v = x @ w_query, x @ w_key, x @ w_value
     q, k = {"qk": (q, k), "kq": (k, q), "qq": (q, q), "kk": (k, k)}[roles]
@@ -30,13 +44,20 @@ def wrong_head(**changes):
 
 def mask(n, kind="tril"):
     ones = torch.ones(n, n, dtype=torch.bool)
-    return {"tril": ones.tril(), "triu": ones.triu(), "future": ones.triu(1), "strict": ones.tril(-1), "all": ones}[kind]
+    return {
+        "tril": ones.tril(),
+        "triu": ones.triu(),
+        "future": ones.triu(1),
+        "strict": ones.tril(-1),
+        "all": ones,
+    }[kind]
 
 
 def buffer(kind="tril", dtype=torch.bool, persistent=False, name="past", leave=False):
     def answer(module, block_size):
         module.register_buffer(name, mask(block_size, kind).to(dtype), persistent=persistent)
         return None if leave else module
+
     return answer
 
 
@@ -54,7 +75,13 @@ def places(rows):
     return lambda idx, tokens, positions: tokens[idx] + rows(idx, positions)
 
 
-def greedy(see=lambda idx, n: idx[:, -n:], last=-1, stop=lambda idx, n: False, give=lambda out, T, n: out, forget=False):
+def greedy(
+    see=lambda idx, n: idx[:, -n:],
+    last=-1,
+    stop=lambda idx, n: False,
+    give=lambda out, T, n: out,
+    forget=False,
+):
     def answer(model, idx, max_new_tokens, block_size):
         T = idx.size(1)
         for _ in range(max_new_tokens):
@@ -64,6 +91,7 @@ def greedy(see=lambda idx, n: idx[:, -n:], last=-1, stop=lambda idx, n: False, g
             if stop(idx, block_size):
                 break
         return give(idx, T, block_size)
+
     return answer
 
 
@@ -85,7 +113,9 @@ def in_place(past, d):
 
 
 def own_causal(x, w_query, w_key, w_value, past):
-    return nn.functional.scaled_dot_product_attention(x @ w_query, x @ w_key, x @ w_value, is_causal=True)
+    return nn.functional.scaled_dot_product_attention(
+        x @ w_query, x @ w_key, x @ w_value, is_causal=True
+    )
 
 
 def last_corner(x, w_query, w_key, w_value, past):
@@ -107,6 +137,7 @@ def next_ids(choose, logits_of=lambda pair: pair[0]):
         for _ in range(max_new_tokens):
             idx = torch.cat([idx, choose(logits_of(model(idx[:, -block_size:]))[:, -1])], dim=1)
         return idx
+
     return answer
 
 
@@ -138,10 +169,18 @@ CASES = [
     ("head_forward", wrong_head(roles="qq"), "queries with queries"),
     ("head_forward", wrong_head(read=None), "multiply them by the values"),
     ("head_forward", wrong_head(read="x"), "values are missing"),
-    ("head_forward", lambda x, w_query, w_key, w_value, past: (x @ w_query) @ (x @ w_key).permute(2, 1, 0), "last two axes"),
+    (
+        "head_forward",
+        lambda x, w_query, w_key, w_value, past: (x @ w_query) @ (x @ w_key).permute(2, 1, 0),
+        "last two axes",
+    ),
     ("head_forward", lambda x, w_query, w_key, w_value, past: x @ w_query.T, "(C, hs)"),
     ("head_forward", wrong_head(dim=0), "over the batch"),
-    ("head_forward", lambda x, w_query, w_key, w_value, past: head(x, w_query, w_key, w_value, past.T), "transposed"),
+    (
+        "head_forward",
+        lambda x, w_query, w_key, w_value, past: head(x, w_query, w_key, w_value, past.T),
+        "transposed",
+    ),
     ("head_forward", own_causal, "past is not used"),
     ("head_forward", causal_too, "of your own"),
     ("head_forward", last_corner, "last corner"),
@@ -168,12 +207,32 @@ CASES = [
     ("embed_batch", places(lambda idx, p: p[-idx.size(1) :]), "last T rows"),
     ("embed_batch", places(lambda idx, p: p[1 : idx.size(1) + 1]), "first is place 0"),
     ("embed_batch", places(lambda idx, p: p[idx.size(1)]), "colon"),
-    ("embed_batch", lambda idx, tokens, positions: torch.cat([tokens[idx], positions[:5].expand(3, 5, 4)], -1), "side by side"),
-    ("embed_batch", lambda idx, tokens, positions: tokens(idx) + positions(idx), "index them with []"),
+    (
+        "embed_batch",
+        lambda idx, tokens, positions: torch.cat([tokens[idx], positions[:5].expand(3, 5, 4)], -1),
+        "side by side",
+    ),
+    (
+        "embed_batch",
+        lambda idx, tokens, positions: tokens(idx) + positions(idx),
+        "index them with []",
+    ),
     ("generate_greedy", next_ids(lambda logits: logits.argmax(-1)), "keepdim=True"),
-    ("generate_greedy", next_ids(lambda logits: logits.argmax().view(1, 1)), "one new token per row"),
-    ("generate_greedy", next_ids(lambda logits: logits.argmax().expand(len(logits), 1)), "whole batch"),
-    ("generate_greedy", next_ids(lambda logits: logits[0].argmax().expand(len(logits), 1)), "whole batch"),
+    (
+        "generate_greedy",
+        next_ids(lambda logits: logits.argmax().view(1, 1)),
+        "one new token per row",
+    ),
+    (
+        "generate_greedy",
+        next_ids(lambda logits: logits.argmax().expand(len(logits), 1)),
+        "whole batch",
+    ),
+    (
+        "generate_greedy",
+        next_ids(lambda logits: logits[0].argmax().expand(len(logits), 1)),
+        "whole batch",
+    ),
     ("generate_greedy", next_ids(None, logits_of=lambda pair: pair), "returns a pair"),
     ("generate_greedy", prompt_cropped, "cropped at the start"),
     ("generate_greedy", greedy(see=lambda idx, n: idx), "last block_size"),

@@ -1,4 +1,5 @@
 """Wrong answers to notebook 04's exercises: (check, answer, words its hint must hold)."""
+
 import torch
 from torch.nn import functional as F
 
@@ -9,7 +10,11 @@ def contributions(out, proj, nh, dim=1):
 
 def packed(heads, order="qkv", by_head=False, dim=0):
     names = [{"q": "query", "k": "key", "v": "value"}[letter] for letter in order]
-    pairs = [(h, n) for h in heads for n in names] if by_head else [(h, n) for n in names for h in heads]
+    pairs = (
+        [(h, n) for h in heads for n in names]
+        if by_head
+        else [(h, n) for n in names for h in heads]
+    )
     return torch.cat([getattr(head, name).weight for head, name in pairs], dim=dim)
 
 
@@ -38,17 +43,43 @@ CASES = [
     ("attention_parameters", lambda C, nh, hs, bias: 4 * C * hs, "one head only"),
     ("attention_parameters", lambda C, nh, hs, bias: 3 * C * nh * hs + C * C, "inputs"),
     ("attention_parameters", lambda C, nh, hs, bias: 4 * C * nh * hs, "each of its outputs"),
-    ("attention_parameters", lambda C, nh, hs, bias: 4 * C * nh * hs + bias * 3 * nh * hs, "projection has a bias"),
-    ("attention_parameters", lambda C, nh, hs, bias: 4 * C * nh * hs + bias * 4 * C, "as many biases"),
-    ("attention_parameters", lambda C, nh, hs, bias: 4 * C * nh * hs + 3 * nh * hs + C, "bias is False"),
-    ("attention_parameters", lambda C, nh, hs, bias: 4 * C * nh * hs + bias * 4, "not one for each matrix"),
+    (
+        "attention_parameters",
+        lambda C, nh, hs, bias: 4 * C * nh * hs + bias * 3 * nh * hs,
+        "projection has a bias",
+    ),
+    (
+        "attention_parameters",
+        lambda C, nh, hs, bias: 4 * C * nh * hs + bias * 4 * C,
+        "as many biases",
+    ),
+    (
+        "attention_parameters",
+        lambda C, nh, hs, bias: 4 * C * nh * hs + 3 * nh * hs + C,
+        "bias is False",
+    ),
+    (
+        "attention_parameters",
+        lambda C, nh, hs, bias: 4 * C * nh * hs + bias * 4,
+        "not one for each matrix",
+    ),
     ("head_contributions", lambda out, proj, nh: out @ proj.T, "sum"),
-    ("head_contributions", lambda out, proj, nh: contributions(out, proj, nh, dim=0), "(nh, B, T, C)"),
-    ("head_contributions", lambda out, proj, nh: contributions(out, proj, nh, dim=2), "(B, T, nh, C)"),
+    (
+        "head_contributions",
+        lambda out, proj, nh: contributions(out, proj, nh, dim=0),
+        "(nh, B, T, C)",
+    ),
+    (
+        "head_contributions",
+        lambda out, proj, nh: contributions(out, proj, nh, dim=2),
+        "(B, T, nh, C)",
+    ),
     ("head_contributions", lambda out, proj, nh: torch.stack(out.chunk(nh, -1), 1), "findings"),
     (
         "head_contributions",
-        lambda out, proj, nh: torch.stack([out[..., h::nh] @ proj[:, h::nh].T for h in range(nh)], 1),
+        lambda out, proj, nh: torch.stack(
+            [out[..., h::nh] @ proj[:, h::nh].T for h in range(nh)], 1
+        ),
         "next to each other",
     ),
     ("head_contributions", lambda out, proj, nh: contributions(out, proj.T, nh), "RuntimeError"),
@@ -71,18 +102,41 @@ CASES = [
     ("multi_query", lambda *inputs: shared(*inputs, causal=False), "mask is missing"),
     ("multi_query", lambda *inputs: shared(*inputs, width=1), "not scaled"),
     ("multi_query", lambda x, *inputs: shared(x, *inputs, width=x.size(-1)), "n_embd"),
-    ("multi_query", lambda x, wq, *inputs: shared(x, wq, *inputs, width=wq.size(-1)), "all heads' width"),
+    (
+        "multi_query",
+        lambda x, wq, *inputs: shared(x, wq, *inputs, width=wq.size(-1)),
+        "all heads' width",
+    ),
     ("multi_query", lambda *inputs: shared(*inputs, mix=True), "at once"),
     ("multi_query", lambda *inputs: shared(*inputs, merge=False), "transposed back"),
     ("multi_query", lambda *inputs: shared(*inputs, mix=True, merge=False), "neither"),
     ("multi_query", lambda *inputs: shared(*inputs)[0], "shape"),
-    ("head_contributions", lambda out, proj, nh: torch.stack([f @ c.T for f, c in zip(out.chunk(nh, -1), proj.chunk(nh))]), "along its columns"),
-    ("multi_query", lambda x, wq, wk, wv, nh: F.scaled_dot_product_attention(
-        (x @ wq).view(2, 5, nh, -1).transpose(1, 2), x @ wk, x @ wv), "axis of size 1 for the heads"),
-    ("multi_query", lambda x, wq, wk, wv, nh: [(x @ w).view(2, 5, nh, 4) for w in (wq, wk, wv)], "only the queries are split"),
+    (
+        "head_contributions",
+        lambda out, proj, nh: torch.stack(
+            [f @ c.T for f, c in zip(out.chunk(nh, -1), proj.chunk(nh))]
+        ),
+        "along its columns",
+    ),
+    (
+        "multi_query",
+        lambda x, wq, wk, wv, nh: F.scaled_dot_product_attention(
+            (x @ wq).view(2, 5, nh, -1).transpose(1, 2), x @ wk, x @ wv
+        ),
+        "axis of size 1 for the heads",
+    ),
+    (
+        "multi_query",
+        lambda x, wq, wk, wv, nh: [(x @ w).view(2, 5, nh, 4) for w in (wq, wk, wv)],
+        "only the queries are split",
+    ),
     ("multi_query", lambda *inputs: one_key(*inputs, diagonal=0), "triu(1)"),
     ("multi_query", lambda *inputs: one_key(*inputs, dim=-2), "over the queries"),
-    ("multi_query", lambda *inputs: one_key(*inputs, diagonal=9, dim=-2), "over the queries and no mask"),
+    (
+        "multi_query",
+        lambda *inputs: one_key(*inputs, diagonal=9, dim=-2),
+        "over the queries and no mask",
+    ),
     ("pack_heads", lambda heads: packed(heads[::-1]), "in reverse"),
     ("pack_heads", lambda heads: torch.cat([head.query for head in heads]), "head.query.weight"),
     ("merge_heads", lambda out: out.transpose(1, 2).view(2, 5, 12), "flatten or reshape"),

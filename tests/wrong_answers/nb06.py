@@ -1,4 +1,5 @@
 """Wrong answers to notebook 06's exercises: (check, answer, words its hint must hold)."""
+
 import math
 
 import torch
@@ -33,7 +34,10 @@ class TwoTables(BigramLanguageModel):
 
 def by_weights(step, batches=2, part=slice(None)):
     models = []
-    for run in (lambda m, b: [step(m, torch.optim.SGD(m.parameters(), lr=1.0), x, y) for x, y in b], right_steps):
+    for run in (
+        lambda m, b: [step(m, torch.optim.SGD(m.parameters(), lr=1.0), x, y) for x, y in b],
+        right_steps,
+    ):
         torch.manual_seed(0)
         models.append(TwoTables())
         run(models[-1], two_batches()[:batches])
@@ -65,7 +69,16 @@ def by_gradient_before(step):
     return model.token_embedding.weight.grad.sum() == 0
 
 
-def rate(rise=1, begin=0, from_zero=False, over=0, bend=lambda d: (1 + math.cos(math.pi * d)) / 2, floor=True, full=False, last_rise=0):
+def rate(
+    rise=1,
+    begin=0,
+    from_zero=False,
+    over=0,
+    bend=lambda d: (1 + math.cos(math.pi * d)) / 2,
+    floor=True,
+    full=False,
+    last_rise=0,
+):
     def learning_rate(step, steps, warmup, high, low):
         if step < warmup + last_rise and rise is not None:
             return high * (step + rise) / warmup
@@ -114,7 +127,11 @@ CASES = [
     ("learning_rate", rate(over=-1, bend=lambda d: (1 + math.cos(d)) / 2), "without π"),
     ("learning_rate", rate(over=-1, bend=lambda d: 1.0), "stays at high"),
     ("learning_rate", lambda step, *others: torch.arange(step), "one number"),
-    ("learning_rate", lambda step, steps, warmup, high, low: rate(over=-1)(step, 50, 10, 0.8, 0.1), "for no others"),
+    (
+        "learning_rate",
+        lambda step, steps, warmup, high, low: rate(over=-1)(step, 50, 10, 0.8, 0.1),
+        "for no others",
+    ),
     ("learning_rate", lambda step, steps, warmup, high, low: high * 0.99**step, "is wanted"),
     ("needed_to_resume", {"weights"}, "'optimizer' is missing"),
     ("needed_to_resume", {"weights", "optimizer"}, "'step' is missing"),

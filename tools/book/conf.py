@@ -1,6 +1,7 @@
 """Sphinx's settings for the book. tools/build_book.py copies this folder to where Sphinx reads."""
 
 from docutils.nodes import SkipNode
+
 from export_html import formula
 
 project = "My GPT"

@@ -1,0 +1,12 @@
+"""What the course brings along; what you build stands in `mygpt_helpers.py`.
+
+text           the text: fetched or rebuilt, verified, or your own file
+files          folders, and files written whole or not at all
+machine        device, precision, the speed of a notebook
+train          TrainConfig, presets, the training loop
+checkpoints    what is saved, resumed and loaded
+judge          is this run healthy?
+plots          figures; diagrams: drawings; panel: controls; ladder: the loss ladder
+checks         the exercises' checks, a file a notebook
+__main__       python -m mygpt text | train | sample
+"""
