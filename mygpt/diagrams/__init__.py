@@ -3,7 +3,9 @@
 One palette, one way to draw a box, an arrow and a row of cells, so that every drawing looks like
 the others, in JupyterLab, in Colab and in the book. Shapes and values are passed in from the real
 objects. Each drawing shows itself through `plots.show`, with its text in words for those who cannot
-see it.
+see it. Here are the pieces; the drawings stand in a file for each notebook:
+
+    from mygpt.diagrams import nb05 as diagrams
 
     diagrams.wirings("(B, T, C)")
 """
@@ -11,7 +13,7 @@ see it.
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from mygpt.plots import BLUE, char_label, show
+from mygpt.plots import char_label
 
 INK, PALE, LINE = "#333333", "#f4f1ea", "#b9b4a8"
 FILL = {
@@ -24,9 +26,6 @@ FILL = {
     "output": "#f6e7a8",
     "hidden": "#e3e3e3",  # masked, or not there
 }
-
-
-# ------------------------------------------------------------------ the pieces of a drawing
 
 
 def canvas(width, height, figsize=None, title=""):
@@ -94,46 +93,3 @@ def cells(ax, x, y, texts, kind="plain", side=0.6, fontsize=11):
 def characters(ax, x, y, text, **settings):
     """A row of cells with one character each, space and newline made visible."""
     cells(ax, x, y, [char_label(char) for char in text], **settings)
-
-
-# ------------------------------------------------------------------ 05 blocks
-
-
-def wirings(shape):
-    """One layer wired plainly and with residual connections. `shape`: of the vectors, as text."""
-    fig, axes = plt.subplots(1, 2, figsize=(9, 4.6), dpi=150, layout="constrained")
-    titles = ("plain: each sublayer replaces the vector", "residual: each sublayer adds to it")
-    for ax, title in zip(axes, titles):
-        ax.set(xlim=(0, 6), ylim=(0, 5.4), aspect="equal")
-        ax.axis("off")
-        ax.set_title(title, fontsize=12, color=INK)
-    plain, residual = axes
-    for y, name, kind in (
-        (1.5, "attention", "attention"),
-        (3.6, "feed-\nforward", "feed-forward"),
-    ):
-        box(plain, 3, y, name, kind)
-        box(residual, 4.4, y, name, kind)
-    for start, end in ((0.35, 1.19), (1.81, 3.29), (3.91, 5.05)):
-        arrow(plain, (3, start), (3, end))
-    label(plain, 3.15, 0.55, f"x  {shape}", ha="left")
-    arrow(residual, (2, 0.35), (2, 5.05), BLUE, width=3)  # the stream itself
-    label(residual, 2.2, 0.45, f"x  {shape}", ha="left")
-    label(residual, 1.75, 2.7, "the residual\nstream", BLUE, ha="right")
-    for y in (1.5, 3.6):
-        arrow(residual, (2, y - 0.55), (3.65, y), curve=-0.12)
-        residual.plot([5.15, 5.5, 5.5], [y, y, y + 0.75], color=INK, linewidth=1.4)
-        arrow(residual, (5.5, y + 0.75), (2.17, y + 0.75))
-        circle = dict(
-            markersize=17, markerfacecolor="white", markeredgecolor=BLUE, markeredgewidth=2
-        )
-        residual.plot(2, y + 0.75, "o", **circle)
-        label(residual, 2, y + 0.735, "+", BLUE, fontsize=15)
-    show(
-        fig,
-        alt=f"Two diagrams of one layer, read from bottom to top. Plain: x, of shape {shape}, goes "
-        "through attention, whose output goes through the feed-forward layer, whose output leaves. "
-        "Residual: x runs straight up as a thick line, the residual stream; attention reads it and "
-        "its output is added to it; the feed-forward layer reads the sum and its output is added "
-        "again.",
-    )
