@@ -64,6 +64,13 @@ class CharTokenizer:
         return "".join(self.chars[i] for i in ids)
 
 
+def encode_text(tokenizer, text):
+    """The ids of `text` as one tensor (N,), of the smallest type that holds the vocabulary."""
+    ids = tokenizer.encode(text)
+    small = (torch.uint8, 256), (torch.int16, 2**15), (torch.int32, 2**31)
+    return torch.tensor(ids, dtype=next(t for t, size in small if tokenizer.vocab_size <= size))
+
+
 # ----------------------------------------------------------------------------- batches
 
 

@@ -4,6 +4,7 @@ import json
 import math
 
 import torch
+from torch.nn import functional as F
 
 from mygpt.files import DATA
 
@@ -101,3 +102,27 @@ def judge(history, reference):
             f"better than the reference ({place}); other settings, or a leak of the validation text"
         )
     return f"healthy: inside the band ({place})"
+
+
+def mean_and_error(sums, counts, stretch=2048):
+    """Mean loss and its standard error from what evaluate(..., reduction="none") returns.
+
+    Neighbouring characters are not independent, so windows are first joined into consecutive
+    stretches of about `stretch` tokens, and the error is that of a ratio of sums over stretches
+    (Cochran, Sampling Techniques, 1977, equation 6.13). For the gain of one model over another pass
+    the difference of their sums: what is hard for both then cancels. The windows must be the same.
+    """
+    group = max(1, stretch // int(counts[0]))
+    missing = (
+        -len(sums) % group
+    )  # windows of zero tokens, so that the last stretch has as many as the others
+    sums, counts = (
+        F.pad(part.double(), (0, missing)).view(-1, group).sum(dim=1) for part in (sums, counts)
+    )
+    n, mean = len(sums), (sums.sum() / counts.sum()).item()
+    if n < 2:
+        raise ValueError(
+            f"one stretch of {int(counts.sum())} tokens has no spread: use a shorter `stretch`"
+        )
+    spread = ((sums - mean * counts) ** 2).sum() / (n - 1)
+    return mean, (spread * n).sqrt().item() / counts.sum().item()
