@@ -12,6 +12,7 @@ from notebook_facts import EXERCISE, PREDICT, is_draft, markdown, paths
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "teaching").glob("*.md"))
+SHEETS = [path for path in PAGES if path.stem != "README"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -25,27 +26,27 @@ def test_a_notebook_has_its_sheet(path):
         assert (ROOT / "teaching" / f"{path.stem}.md").is_file()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_and_commands_of_a_page_exist(page):
-    text = page.read_text(encoding="utf-8")
+@pytest.mark.parametrize("sheet", PAGES, ids=named)
+def test_links_and_commands_of_a_page_exist(sheet):
+    text = sheet.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (page.parent / target).exists(), target
+        assert (sheet.parent / target).exists(), target
     targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.M)
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= set(targets)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "README"], ids=named)
-def test_what_a_sheet_names_is_in_the_notebook(page):
-    sheet = page.read_text(encoding="utf-8")
-    missing = [sign for sign in signs(sheet, page.stem[:2]) if not exists(*sign)]
+@pytest.mark.parametrize("sheet", SHEETS, ids=named)
+def test_what_a_sheet_names_is_in_the_notebook(sheet):
+    text = sheet.read_text(encoding="utf-8")
+    missing = [sign for sign in signs(text, sheet.stem[:2]) if not exists(*sign)]
     assert not missing, f"sections (§), predictions (P), exercises (E), checks: {missing}"
 
 
-def signs(sheet, own):
+def signs(text, own):
     """(notebook, kind, which) of all that a sheet names: ("03", "§", "7"), ("03", "check", "head")."""
-    for number, kind, which in re.findall(r"(?<!\w)(?:(\d\d) )?([§PE])(\d+)(?!\w)", sheet):
+    for number, kind, which in re.findall(r"(?<!\w)(?:(\d\d) )?([§PE])(\d+)(?!\w)", text):
         yield number or own, kind, which
-    for name in re.findall(r"\bcheck\.(\w+)", sheet):
+    for name in re.findall(r"\bcheck\.(\w+)", text):
         yield own, "check", name
 
 
@@ -60,7 +61,7 @@ def exists(number, kind, which):
 
 
 @pytest.mark.parametrize(
-    "sheet, missing",
+    "text, missing",
     [
         ("see 03 §7 and §1", []),
         ("§77", [("03", "§", "77")]),
@@ -69,8 +70,8 @@ def exists(number, kind, which):
         ("`check.nothing`", [("03", "check", "nothing")]),
     ],
 )
-def test_what_does_not_exist_is_found(sheet, missing):
-    assert [sign for sign in signs(sheet, "03") if not exists(*sign)] == missing
+def test_what_does_not_exist_is_found(text, missing):
+    assert [sign for sign in signs(text, "03") if not exists(*sign)] == missing
 
 
 def test_nothing_of_it_reaches_students():
