@@ -69,8 +69,10 @@ def is_blank(answer):
     A function that does anything at all, and then forgets to return it, is not blank.
     """
     if isinstance(answer, type):
-        methods = [value for value in vars(answer).values() if callable(value)]
-        return all(map(is_blank, methods))
+        classes = [cls for cls in answer.__mro__ if cls not in (object, nn.Module)]
+        return all(
+            is_blank(value) for cls in classes for value in vars(cls).values() if callable(value)
+        )
     if not hasattr(answer, "__code__"):
         return answer is ... or answer is None
     steps = [step for step in dis.get_instructions(answer) if step.opname not in ("RESUME", "NOP")]

@@ -17,7 +17,17 @@ import torch
 from test_notebooks import FIRST_EDITION, read
 from torch import nn
 
-from mygpt.checks import Wrong, build, call, compare, exercise, give_weights, number, own_or
+from mygpt.checks import (
+    Wrong,
+    build,
+    call,
+    compare,
+    exercise,
+    give_weights,
+    is_blank,
+    number,
+    own_or,
+)
 from notebook_facts import calls, code_cells, is_draft, paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +111,14 @@ def test_an_answer_that_is_blank_is_not_attempted(blank, nb):
     for check in checks(nb).values():
         right, line = judged(check, blank)
         assert not right and line.endswith("not attempted yet")
+
+
+class Inherits(nn.Linear):
+    pass
+
+
+def test_a_class_that_inherits_what_it_does_is_not_blank():
+    assert is_blank(EmptyModule) and not is_blank(Inherits)
 
 
 CLASS_WANTED = "the class itself is wanted"
