@@ -4,7 +4,7 @@
 
 writes, from the patterns in tools/new_notebook/,
 
-    notebooks/09_tokenization.ipynb     a draft, as its metadata say, until you take "draft" out
+    notebooks/09_tokenization.ipynb     a draft, as its metadata says, until you take "draft" out
     mygpt/checks/nb09.py                checks of its exercises
     mygpt/diagrams/nb09.py              its drawings
     tests/wrong_answers/nb09.py         wrong answers, and unusual right ones, for the checks
@@ -20,7 +20,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from run_notebooks import KERNEL, LANGUAGE, ROOT, write_whole
+from run_notebooks import KERNEL, ROOT, tidy, write_whole
 
 PATTERNS = Path(__file__).resolve().parent / "new_notebook"
 
@@ -49,10 +49,8 @@ def files(number, title):
 def as_notebook(script):
     """The notebook that a py:percent script stands for, as the text of its file."""
     notebook = jupytext.reads(script, fmt="py:percent")
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, "draft": True}
-    for cell in notebook.cells:
-        cell.metadata.pop("lines_to_next_cell", None)
-    return nbformat.writes(notebook) + "\n"
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "draft": True})
+    return nbformat.writes(tidy(notebook)).rstrip("\n") + "\n"
 
 
 def main(arguments, root=ROOT):

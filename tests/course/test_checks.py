@@ -189,6 +189,10 @@ def test_compare_says_what_is_wrong(got, says):
     assert says in hint_of(compare, got, 1.0, {"half is a mistake": 1.5}, "otherwise")
 
 
+def test_a_mistake_that_gives_the_right_result_says_nothing():
+    compare(1.0, 1.0, {"a mistake that does not show here": 1.0}, "otherwise")
+
+
 @pytest.mark.parametrize("got, says", [("7", "a str: a number"), (True, "a bool: a number")])
 def test_a_number_is_wanted(got, says):
     assert says in hint_of(number, got)
@@ -282,6 +286,16 @@ def double(answer):
 
 def solution(x):
     return 2 * x
+
+
+@exercise
+def careless(answer):
+    return answer(1).shape
+
+
+def test_a_check_that_stumbles_says_so_in_a_sentence():
+    right, line = judged(careless, lambda x: x)
+    assert not right and line.startswith("✗ careless: the answer has another form than is wanted")
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,16 @@ def test_a_command_has_the_options_that_are_named(command, capsys):
     assert all(option in printed for option in arguments if option.startswith("--"))
 
 
-@pytest.mark.parametrize(
-    "term, name", re.findall(r"^\| (.+?) \|.*\]\((.+?\.ipynb)\) \|$", GLOSSARY, re.M)
-)
+TERMS = re.findall(r"^\| (.+?) \|.*\]\((.+?\.ipynb)\) \|$", GLOSSARY, re.M)
+
+
+@pytest.mark.parametrize("term, name", TERMS)
 def test_a_term_of_the_glossary_is_in_its_notebook(term, name):
     text = "\n".join(c.source for c in read(ROOT / "notebooks" / name).cells)
     words = re.sub(r" \(.*\)", "", term).split(", ")
     assert all(re.search(rf"\b{re.escape(word)}", text, re.I) for word in words)
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    terms = [term.lower() for term, _ in TERMS]
+    assert terms == sorted(terms)
