@@ -5,7 +5,7 @@ from unittest import mock
 import torch
 from torch.nn import functional as F
 
-from mygpt.checks import Wrong, call, compare, exercise, same, truth, with_large_scores
+from mygpt.checks import Wrong, call, compare, exercise, forbidden, same, truth, with_large_scores
 from mygpt.checks import own_or as own_or  # the notebook says check.own_or
 
 INF = float("inf")
@@ -48,14 +48,12 @@ def compare_windows(got, T, n):
         "near the start there are fewer than n tokens: divide each row by its own sum, "
         "not by n": window / n,
         "1/n in the whole triangle: what lies n or more back has weight 0": ones.tril() / n,
-        "this is the mean of the whole past: what lies n or more back has weight 0": mean(
-            ones.tril()
-        ),
+        "the mean of the whole past: what lies n or more back has weight 0": mean(ones.tril()),
         "the window is one too long: n tokens, the token itself included": mean(band(n)),
         "this averages the future: keep the lower triangle": mean(window.T),
         "this reaches to both sides: nothing above the diagonal": mean(window + window.T > 0),
         "the columns sum to 1, the rows must: sum over dim=1": window / window.sum(0, True),
-        "each row is divided by another row's sum: keepdim=True makes the sums a column": window
+        "divided by another row's sum: keepdim=True makes the sums a column": window
         / window.sum(1),
         "the transpose: row i holds the weights of token i": right.T,
         "softmax of zeros and ones: e^0 is 1, so all tokens get weight. Divide by the "
@@ -86,7 +84,8 @@ def causal_weights(answer):
     widths = torch.tensor([1, 2, 2, 3, 4, 1, 2, 3])  # row i sees itself and widths[i] - 1 before it
     behind = torch.arange(block_size)[:, None] - torch.arange(block_size)
     may_look = (behind >= 0) & (behind < widths[:, None])
-    look = may_look[:T, :T]
+    look, last, past = may_look[:T, :T], may_look[-T:, -T:], behind[:T, :T] >= 0
+    nan = torch.full((B, T, T), torch.nan)
 
     def weights_of(look, fill=-INF):
         return scores.masked_fill(~look, fill).softmax(-1)
@@ -112,18 +111,13 @@ def causal_weights(answer):
         "which subtracts each row's largest score first": naive / naive.sum(-1, True),
         "the mask is the wrong way round: masked_fill hides where True, may_look shows where "
         "True; use ~": weights_of(~look),
-        "0 * inf is nan: use masked_fill": torch.full((B, T, T), torch.nan),
-        "may_look is not used: here it hides more than the future": weights_of(
-            torch.ones_like(look).tril()
-        ),
-        "the last T rows and columns of may_look: the first T are wanted": weights_of(
-            may_look[-T:, -T:]
-        ),
+        "nan: 0 * inf, or +inf in place of -inf? Use masked_fill with -inf": nan,
+        "may_look is not used: here it hides more than the future": weights_of(past),
+        "the last T rows and columns of may_look: the first T are wanted": weights_of(last),
         "softmax over the queries: each row must sum to 1, so dim=-1": hidden.softmax(-2),
         "softmax over the texts of the batch: each row must sum to 1, so dim=-1": hidden.softmax(0),
         "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scores * look).softmax(-1),
         "1 in place of -inf? e^1 is not 0: fill with -inf": weights_of(look, 1.0),
-        "+inf in place of -inf: what is hidden takes everything": weights_of(look, INF),
         "no mask: the future has weight": scores.softmax(-1),
         "these are the masked scores: softmax is missing": hidden,
         "each token must see itself: the diagonal is hidden": weights_of(look.tril(-1)),
@@ -159,17 +153,18 @@ def causal_attention(answer):
         return weights(scores, **options) @ v
 
     def run(x):
-        ready_made = forbidden_function("write it from its parts: score, scale, mask, softmax, mix")
+        refuse = forbidden("write it from its parts: score, scale, mask, softmax, mix")
         no_transpose = "the matrices are (C, hs): x @ w_q as it is, no transpose"
         last_two = "of k swap the last two axes only: k.transpose(-2, -1)"
         reasons = {f"and {hs}x{C})": no_transpose, f"and {d}x{C})": no_transpose}
         reasons |= dict.fromkeys((".T", "size", "shape"), last_two)
-        with ready_made:
+        with mock.patch.object(F, "scaled_dot_product_attention", refuse):
             return call(answer, x, w_q.clone(), w_k.clone(), w_v.clone(), explain=reasons)
 
+    nan, next_too = torch.full((B, T, d), torch.nan), torch.ones_like(past).tril(1)
     scaled, root = raw * hs**-0.5, "the sum runs over the hs entries of a query"
-    right, late = weights(scaled), scaled.softmax(-1) * past
-    reshaped, sideways = k.reshape(B, hs, T), scaled.mT
+    right, late, zeros = weights(scaled), scaled.softmax(-1) * past, (scaled * past).softmax(-1)
+    reshaped, sideways, hidden = k.reshape(B, hs, T), scaled.mT, scaled.masked_fill(~past, -INF)
     mistakes = {
         "not scaled: multiply the scores by hs ** -0.5": mix(raw),
         f"scaled by n_embd, the width of x: {root}": mix(raw * C**-0.5),
@@ -191,35 +186,25 @@ def causal_attention(answer):
         "the mask hides the past and shows the future: hide above the diagonal, triu(1)": mix(
             scaled, look=past.T
         ),
-        "each token must see itself: triu() takes the diagonal along, triu(1) does not": mix(
+        "each token must see itself: triu(1), which leaves out the diagonal": mix(
             scaled, look=past.tril(-1)
         ),
-        "the mask lets each token see the next one: triu(1), not triu(2)": mix(
-            scaled, look=torch.ones_like(past).tril(1)
-        ),
+        "each token sees the next one too: triu(1), not triu(2)": mix(scaled, look=next_too),
         "softmax came before the mask, so rows no longer sum to 1: mask the scores": late @ v,
-        "softmax, mask, divide: right here, but a large hidden score makes it 0 / 0. "
-        "Mask the scores": None,
-        "0 * inf is nan: use masked_fill": torch.full((B, T, d), torch.nan),
-        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scaled * past).softmax(-1)
-        @ v,
+        "nan: 0 * inf, or +inf in place of -inf? Use masked_fill with -inf": nan,
+        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": zeros @ v,
         "softmax over the queries: each row must sum to 1, so dim=-1": mix(scaled, dim=-2),
-        "softmax over the texts of the batch: each row must sum to 1, so dim=-1": mix(
-            scaled, dim=0
-        ),
+        "softmax over the texts: each row must sum to 1, so dim=-1": mix(scaled, dim=0),
         "softmax is missing: scores are not weights": scaled * past @ v,
         "the weights are transposed: weights @ v": right.mT @ v,
         "these are the scores: mask, softmax and values are missing": scaled,
-        "these are the masked scores: softmax and values are missing": scaled.masked_fill(
-            ~past, -INF
-        ),
+        "these are the masked scores: softmax and values are missing": hidden,
         "these are the weights: multiply by the values, x @ w_v": right,
         "the tokens themselves are mixed: the values are x @ w_v": right @ x,
         "the keys are mixed: the values are x @ w_v": right @ k,
         "the queries are mixed: the values are x @ w_v": right @ q,
         "only the first text of the batch: all B texts are wanted": (right @ v)[:1],
     }
-    mistakes = {hint: wrong for hint, wrong in mistakes.items() if wrong is not None}
     given = x.clone()
     wanted = "score, scale, mask, softmax, mix: one of the five differs"
     compare(run(given), right @ v, mistakes, wanted)
@@ -227,15 +212,6 @@ def causal_attention(answer):
         raise Wrong("right, but the caller's x was changed: work on new tensors")
     with_large_scores(torch.as_tensor(run(10 * x)), weights(100 * scaled) @ (10 * v))
     return "score, scale, mask, softmax, mix"
-
-
-def forbidden_function(message):
-    """While it lasts, PyTorch's attention refuses."""
-
-    def refuse(*args, **kwargs):
-        raise RuntimeError(message)
-
-    return mock.patch.object(F, "scaled_dot_product_attention", refuse)
 
 
 @exercise
@@ -270,6 +246,12 @@ def is_causal(answer):
             f"False for {accused[0]}: a changed token may change its own output and later ones; "
             "compare only those before it"
         )
+    one_sided = set(missed) & {LOWERS, RAISES}  # all functions get the same changes
+    if len(one_sided) == 1 and set(missed) <= RARE:
+        raise Wrong(
+            f"True for {one_sided.pop()}: your test looks for a difference of the other sign; "
+            "take .abs() of the difference before .max()"
+        )
     if missed:
         raise Wrong(f"True for {missed[0]}: {why_missed(set(missed), changes)}")
     return f"{len(LEAKY)} leaks found, {len(CAUSAL)} causal functions cleared"
@@ -285,11 +267,6 @@ def why_missed(missed, changes):
     """The likeliest reason why these leaks were not found."""
     moved = [change for change in changes if change.any()]
     alike = all(torch.allclose(c, c[..., :1].expand_as(c), atol=1e-5) for c in moved)
-    if missed <= {LOWERS} or missed <= {RAISES}:
-        return (
-            "the difference of the outputs has one sign only here, and your test looks for the "
-            "other: take .abs() of the difference before .max()"
-        )
     if missed <= RARE:
         return (
             "it leaks only where an entry of the later token is large. One change, or small ones, "
@@ -407,7 +384,7 @@ def queries_and_keys(result, T):
     try:
         q, k = (torch.as_tensor(part).double() for part in result)
     except Exception:
-        raise Wrong("q and k must be two tensors of numbers") from None
+        raise Wrong("q and k must be two tables of numbers") from None
     if q.dim() != 2 or q.shape != k.shape or len(q) != T or not q.numel():
         raise Wrong(
             f"q and k must have one shape (T, hs), here with T = {T}, "
