@@ -59,6 +59,14 @@ class CharTokenizer:
                 raise ValueError(f"id {i} is outside the vocabulary, 0 to {self.vocab_size - 1}")
         return "".join(self.chars[i] for i in ids)
 
+    def to_dict(self):
+        """What a checkpoint keeps of the tokenizer; `from_dict` makes it again."""
+        return {"kind": "characters", "chars": self.chars}
+
+    @classmethod
+    def from_dict(cls, saved):
+        return cls(saved["chars"])
+
 
 def encode_text(tokenizer, text):
     """The ids of `text`: a tensor (N,) of the smallest integer type that holds the vocabulary.
@@ -109,18 +117,16 @@ def get_batch(data, block_size, batch_size, generator=None, device=None):
     """Random windows of `data` (N,), and the same windows one token later.
 
     Returns x and y, both (batch_size, block_size) int64: y[b, t] is the token after x[b, t]. Every
-    window is equally likely. They are put on `device` (None: where data is). Raises ValueError
-    when data is shorter than one window and its last target.
+    window is equally likely. Both are put on `device` (None: where data is). Raises ValueError
+    when data is too short for one window and the target of its last token.
     Example: get_batch(torch.arange(4), 3, 1) -> (tensor([[0, 1, 2]]), tensor([[1, 2, 3]]))
     """
     check_ids("data", data, 1)
     block_size = whole_number("block_size", block_size)
     batch_size = whole_number("batch_size", batch_size)
     if len(data) <= block_size:
-        raise ValueError(
-            f"{len(data)} tokens are too few: block_size {block_size} needs at least "
-            f"{block_size + 1}, one window and the target of its last token"
-        )
+        least = block_size + 1
+        raise ValueError(f"{len(data)} tokens are too few: block_size {block_size} needs {least}")
     at = data.device if generator is None else generator.device
     # randint leaves out its upper end, so the last start is N - block_size - 1
     starts = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator, device=at)
@@ -228,10 +234,7 @@ class GPTConfig:
         sizes = ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
         plain = {name: whole_number(name, getattr(self, name)) for name in sizes}
         if self.n_embd % self.n_head:
-            raise ValueError(
-                f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}: "
-                f"each head takes n_embd / n_head entries"
-            )
+            raise ValueError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
         if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
             raise ValueError(f"dropout is {self.dropout!r}: it must be at least 0 and below 1")
         # torch.load refuses numpy's numbers; vars, because a frozen dataclass cannot be assigned to
@@ -325,17 +328,12 @@ class MultiHeadAttention(nn.Module):
         out = out.transpose(1, 2).flatten(2)  # (B, nh, T, hs) -> (B, T, nh, hs) -> (B, T, C)
         return F.dropout(self.proj(out), self.dropout, self.training)
 
-    def written_out(self, x):
-        """`forward` in plain steps, without dropout: weights (B, nh, T, T) and output (B, T, C)."""
-        q, k, v = self.split(x)
+    def weights(self, x):
+        """x (B, T, C) -> the attention weights (B, nh, T, T) of `forward`, without dropout."""
+        q, k, _ = self.split(x)
         scores = q @ k.transpose(-2, -1) * q.size(-1) ** -0.5  # (B, nh, T, T)
         future = torch.ones_like(scores, dtype=torch.bool).triu(1)
-        weights = F.softmax(scores.masked_fill(future, float("-inf")), dim=-1)
-        return weights, self.proj((weights @ v).transpose(1, 2).flatten(2))
-
-    def weights(self, x):
-        """x (B, T, C) -> attention weights (B, nh, T, T), each row a distribution over the past."""
-        return self.written_out(x)[0]
+        return F.softmax(scores.masked_fill(future, float("-inf")), dim=-1)
 
 
 class FeedForward(nn.Module):
@@ -458,10 +456,7 @@ class GPT(nn.Module):
         check_ids("idx", idx, 2)
         end, limit = start + idx.size(1), self.config.block_size
         if end > limit:
-            raise ValueError(
-                f"{end} tokens are more than this model's block_size, {limit}: "
-                f"give it the last {limit}, idx[:, -{limit}:]"
-            )
+            raise ValueError(f"{end} tokens exceed block_size {limit}: try idx[:, -{limit}:]")
         try:
             tokens = self.token_embedding(idx.long())  # (B, T, C)
         except IndexError:
@@ -488,10 +483,8 @@ class GPT(nn.Module):
         with evaluation_mode(self):
             x, maps = self.embed(idx), []
             for block in self.blocks:
-                weights, out = block.attn.written_out(block.ln_1(x))
-                x = x + out
-                x = x + block.mlp(block.ln_2(x))
-                maps.append(weights)
+                maps.append(block.attn.weights(block.ln_1(x)))
+                x = block(x)
         return torch.stack(maps)
 
     def new_cache(self, batch_size):
@@ -530,9 +523,9 @@ class GPT(nn.Module):
                 yield next_id
                 window = torch.cat([window, next_id], dim=1)
                 unread = next_id if use_cache else window
-                if window.size(1) > limit:  # it moves, and each token's position changes, so that
+                if window.size(1) > limit:
                     window = unread = window[:, stride:]
-                    for layer in cache:  # the cached keys and values are no longer valid
+                    for layer in cache:  # all positions have changed: its keys are no longer valid
                         layer.length = 0
 
         return tokens()

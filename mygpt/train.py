@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mygpt.checkpoints import checksum, keep, resume_or_refuse, save_checkpoint, state
 from mygpt.files import write
 from mygpt.machine import PRECISIONS, mixed_precision, processes, rank, resolve_precision
-from mygpt_helpers import CharTokenizer, GPTConfig, evaluate, get_batch
+from mygpt_helpers import CharTokenizer, GPTConfig, evaluate, get_batch, plain_numbers
 
 # ----------------------------------------------------------------------------- configuration
 
@@ -49,8 +49,7 @@ class TrainConfig:
     )
 
     def __post_init__(self):
-        plain = {name: v.item() for name, v in vars(self).items() if hasattr(v, "item")}
-        vars(self).update(plain)  # numpy's numbers: torch.load would refuse a checkpoint with them
+        plain_numbers(self)
         for name in (
             "steps",
             "batch_size",

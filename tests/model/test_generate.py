@@ -148,7 +148,7 @@ def test_a_text_read_in_parts_gives_the_logits_of_the_whole(name, parts):
 def test_a_full_cache_refuses_the_next_token():
     model, cache = model_of(), model_of().new_cache(1)
     model(ids(1, LIMIT), cache=cache)
-    with pytest.raises(ValueError, match="11 tokens are more than this model's block_size, 10"):
+    with pytest.raises(ValueError, match="11 tokens exceed block_size 10"):
         model(ids(1, 1), cache=cache)
 
 
