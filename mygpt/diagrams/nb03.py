@@ -130,3 +130,59 @@ def targets_to_the_right(line):
         f"character. Without a mask each of the first {n - 1} positions can look one cell to the "
         "right, where its own target stands. The last position has nothing to its right.",
     )
+
+
+def loss_by_position(at_position):
+    """Losses {name: (T,)} against the position in the window, whole and enlarged."""
+    fig, (ax, near) = plt.subplots(1, 2, figsize=(11, 4.4))
+    for (name, losses), style in zip(at_position.items(), ("k:", "-", "-.")):
+        ax.plot(losses, style, label=name)
+        near.plot(losses, style)
+    head = at_position["one head"]
+    ax.set(title="Loss at each position", ylabel="loss (nats per character)", ylim=(-0.1, None))
+    near.set(title="The same, enlarged", ylim=(head.min() - 0.1, head.max() + 0.1))
+    for panel in (ax, near):
+        panel.set_xlabel("position in the window")
+    ax.legend(loc="center left")
+    outside = "no mask: below this picture until the last position"
+    near.text(0.5, 0.02, outside, transform=near.transAxes, ha="center")
+    levels = "; ".join(
+        f"{name} {losses[0]:.2f}, {losses[1:-1].mean():.2f}, {losses[-1]:.2f}"
+        for name, losses in at_position.items()
+    )
+    show(
+        fig,
+        alt="Line plots of validation loss against position, whole and enlarged. At the first "
+        f"position, in the mean of those between, and at the last: {levels}.",
+    )
+
+
+def weight_against_cost(weights, costs):
+    """A panel for each seed: characters by their weight on the past and the cost of hiding it.
+
+    weights, costs: for each seed {character: mean}.
+    """
+    fig, axes = plt.subplots(1, len(weights), figsize=(11, 5.2), sharex=True, sharey=True)
+    for seed, (ax, weight, cost) in enumerate(zip(axes, weights, costs)):
+        ax.plot(weight.values(), cost.values(), "o", markersize=5)
+        for char in weight:
+            ax.annotate(
+                char_label(char),
+                (weight[char], cost[char]),
+                xytext=(5, 3),
+                textcoords="offset points",
+                family="monospace",
+                fontsize=12,
+            )
+        ax.set(title=f"seed {seed}", xlabel="mean weight on the past")
+    axes[0].set_ylabel("cost of hiding the past (nats)")
+    examples = "; ".join(
+        f"{char_label(char)} at "
+        + " and ".join(f"({w[char]:.2f}, {c[char]:.2f})" for w, c in zip(weights, costs))
+        for char in list(weights[0])[:6]
+    )
+    show(
+        fig,
+        alt=f"A panel for each seed, with {len(weights[0])} characters as dots: across, the mean "
+        f"weight on the past; up, the cost of hiding it. For example {examples}.",
+    )
