@@ -168,17 +168,17 @@ def heat_map(
     columns = rows if columns is None else columns
     longest = max(len(rows), len(columns))
     if ax is None:
-        side = max(4.4, 0.155 * longest)
+        side = max(4.4, 0.17 * longest)
         _, ax = plt.subplots(figsize=(side * 1.2, side))
     values = torch.as_tensor(values).detach().cpu().float()  # numpy has no bfloat16
     if not (values < 0).any():
         values = values.masked_fill(values == 0, math.nan)
     image = ax.imshow(values.numpy(), **imshow)
     for set_ticks, chars in ((ax.set_xticks, columns), (ax.set_yticks, rows)):
-        size = 9 if len(chars) > 40 else 11
-        set_ticks(
-            range(len(chars)), [char_label(c) for c in chars], fontsize=size, family="monospace"
-        )
+        size = 11 if len(chars) <= 24 else 10 if len(chars) <= 40 else 9
+        names = [char_label(char) for char in chars]
+        set_ticks(range(len(chars)), names, fontsize=size, family="monospace")
+    ax.tick_params(length=0)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     ax.spines[:].set_visible(False)
     if label:
