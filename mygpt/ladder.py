@@ -29,6 +29,7 @@ STAGES = {  # key: name on the ladder, in the order of the course
 # These are counted, not trained. All others are networks.
 COUNTED = ("uniform", "unigram", "bigram_counts", "trigram", "five_gram")
 GOAL = "five_gram"  # the counted model that the networks are to beat
+FIELDS = ("loss", "error", "sample", "parameters", "speed")  # of a rung
 PROMPT = "\n"  # every stage continues the same prompt, the start of a new line
 
 
@@ -88,9 +89,9 @@ def own_rungs():
         try:
             rung = json.loads(path.read_text(encoding="utf-8"))
             finite(rung["loss"], "its loss")
-            rungs[stage] = {name: rung[name] for name in ("loss", "error", "sample", "parameters")}
-        except FileNotFoundError:
-            pass
+            rungs[stage] = {name: rung[name] for name in FIELDS}
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # not run yet
         except (ValueError, TypeError, KeyError):
             raise ValueError(f"{path} is damaged: delete it and run its notebook again") from None
     return rungs

@@ -487,6 +487,7 @@ def test_a_ladder_that_cannot_be_written_loses_the_rung_and_not_the_cell(runs, c
     ladder.add_rung("bigram", 2.5)
     said = capsys.readouterr().out
     assert "'bigram' was not saved" in said and str(runs) in said and "MYGPT_RUNS" in said
+    assert ladder.rungs("bigram") == []  # and the ladder can still be shown
 
 
 def test_what_is_no_stage_is_refused(runs):
