@@ -1,4 +1,4 @@
-"""Figures and texts that follow controls (ipywidgets). What they show first stays without a kernel."""
+"""Figures and texts that follow controls. What they show first stays where no kernel runs."""
 
 import time
 

@@ -37,7 +37,7 @@ plt.rcParams.update(
 
 
 def show(fig, alt):
-    """Display a figure once, with its alternative text in the output's metadata. Returns its handle.
+    """Display a figure once, with its alternative text. Returns the display's handle.
 
     Raises ValueError for an empty alternative text.
     """
@@ -94,8 +94,9 @@ def loss_curve_alt(history, lines=None):
         f" Level line: {label} at {level:.3f}." for label, level in (lines or {}).items()
     )
     return (
-        f"Line plot of loss against step, 0 to {history.steps[-1]}. Validation loss goes from {first:.2f} "
-        f"to {last:.2f}, training loss from {history.train_loss[0]:.2f} to {history.train_loss[-1]:.2f}.{levels}"
+        f"Line plot of loss against step, 0 to {history.steps[-1]}. "
+        f"Validation loss goes from {first:.2f} to {last:.2f}, "
+        f"training loss from {history.train_loss[0]:.2f} to {history.train_loss[-1]:.2f}.{levels}"
     )
 
 
@@ -134,17 +135,18 @@ def plot_history_alt(history, band, verdict):
         else ""
     )
     return (
-        f"Line plot of loss against step, to {history.steps[-1]}. Validation loss ends at {history.val_loss[-1]:.3f}, "
+        f"Line plot of loss against step, to {history.steps[-1]}. "
+        f"Validation loss ends at {history.val_loss[-1]:.3f}, "
         f"training loss at {history.train_loss[-1]:.3f}. {ribbon}Title: {verdict}."
     )
 
 
 class LiveCurve:
-    """Pass to `train` as on_eval: redraws the curve at each evaluation, where the LiveCurve is made."""
+    """Pass to `train` as on_eval: redraws the curve at each evaluation, where it was made."""
 
     def __init__(self, lines=None, title="Loss while training"):
         self.lines, self.title = lines, title
-        # its place, before the progress line begins: a picture in between would break that line in two
+        # Its place, before the progress line begins: a picture would break that line in two.
         self.handle = display(Markdown(""), display_id=True)
 
     def __call__(self, history):
@@ -159,7 +161,7 @@ class LiveCurve:
 def heat_map(
     values, rows, columns=None, title="", xlabel="", ylabel="", label="", ax=None, **imshow
 ):
-    """A matrix with characters on both axes: values (len(rows), len(columns)). Returns figure and axes.
+    """A matrix with characters on both axes: values (len(rows), len(columns)). Returns fig, ax.
 
     What is not there is white: nan, infinity, and the exact zeros of a matrix without negative
     entries (the weights that a causal mask removes, pairs that never occur).
