@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import distributed
 
-from mygpt.files import DATA, write
+from mygpt.files import DATA, write_whole
 from mygpt.machine import processes, rank
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig
 
@@ -69,7 +69,7 @@ def save_checkpoint(path, contents):
         return
     buffer = io.BytesIO()
     torch.save(contents, buffer)
-    write(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def load_checkpoint(path, device="cpu"):

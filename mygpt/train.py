@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from mygpt.checkpoints import checksum, keep, resume_or_refuse, save_checkpoint, state
-from mygpt.files import write
+from mygpt.files import write_whole
 from mygpt.machine import PRECISIONS, mixed_precision, processes, rank, resolve_precision
 from mygpt_helpers import CharTokenizer, GPTConfig, evaluate, get_batch, plain_numbers
 
@@ -152,7 +152,7 @@ class History:
         return patience is not None and len(self.steps) - 1 - self.best >= patience
 
     def save(self, path):
-        write(path, json.dumps(asdict(self)) + "\n")
+        write_whole(path, json.dumps(asdict(self)) + "\n")
 
     @classmethod
     def load(cls, path):
