@@ -63,6 +63,14 @@ class CharTokenizer:
             )
         return "".join(self.chars[i] for i in ids)
 
+    def to_dict(self):
+        """What a checkpoint keeps of the tokenizer; `from_dict` makes it again."""
+        return {"kind": "characters", "chars": self.chars}
+
+    @classmethod
+    def from_dict(cls, saved):
+        return cls(saved["chars"])
+
 
 def encode_text(tokenizer, text):
     """The ids of `text` as one tensor (N,), of the smallest type that holds the vocabulary."""
