@@ -105,7 +105,8 @@ def train_command(args):
     if rank() == 0:
         loss, step = history.val_loss[history.best_index], history.steps[history.best_index]
         print(f"best validation loss {loss:.4f} at step {step}: {args.out}/best.pt")
-    sys.exit(status)
+    if status:
+        sys.exit(status)
 
 
 def sample_command(args):
