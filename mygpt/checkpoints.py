@@ -68,7 +68,7 @@ def plain(config):
 
 def dropout_state(device):
     """The state of the random generators that dropout draws from, on the CPU and on `device`."""
-    state = {"cpu": torch.get_rng_state()}
+    state = {"torch": torch.get_rng_state()}
     return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
 
 
@@ -162,7 +162,7 @@ def restore(run, saved, path):
     run.scaler.load_state_dict(saved["scaler"])
     run.generator.set_state(saved["batches"])
     if rank() == 0:  # what was saved is the first process's: dropout differs between processes
-        torch.set_rng_state(saved["dropout"]["cpu"])
+        torch.set_rng_state(saved["dropout"]["torch"])
         if run.device.type == "cuda" and "cuda" in saved["dropout"]:
             torch.cuda.set_rng_state(saved["dropout"]["cuda"], run.device)
     run.history = type(run.history)(**saved["history"])
