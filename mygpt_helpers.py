@@ -1,36 +1,32 @@
-"""The whole model on a few pages: tokenizer, batches, model, sampling, evaluation.
+"""The model on a few pages: tokenizer, batches, bigram, evaluation, sampling, GPT.
 
-Shapes are written in the course's letters: B batch, T time (tokens in the context), C = n_embd,
-hs = head_size, nh = n_head, V = vocab_size. Losses are in nats per token.
+Read it from top to bottom. Shapes use the course's letters: B batch, T time (tokens in the
+context), C = n_embd, hs = head_size, nh = n_head, V = vocab_size. Losses are in nats per token.
 """
 
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral, Real
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-# ----------------------------------------------------------------------------- tokenizer
+# ----------------------------------------------------------------------------- text, ids, batches
 
 
 class CharTokenizer:
-    """One id per character, in the order of `chars`.
+    """One id per character: its position in `chars`.
 
-    Raises ValueError for an empty or repeating `chars`, and, in `encode` and `decode`, for a
-    character or an id outside the vocabulary.
+    Example: CharTokenizer("abc").encode("cab") -> [2, 0, 1]
     """
 
     def __init__(self, chars):
         self.chars = "".join(chars)
-        if not self.chars:
-            raise ValueError("the vocabulary is empty: give at least one character")
-        if len(set(self.chars)) != len(self.chars):
-            twice = next(c for c in self.chars if self.chars.count(c) > 1)
-            raise ValueError(
-                f"{twice!r} stands twice in the vocabulary: use CharTokenizer.from_text"
-            )
+        if not self.chars or len(set(self.chars)) < len(self.chars):
+            raise ValueError("the vocabulary is empty or repeats a character: use from_text(text)")
         self._id = {char: i for i, char in enumerate(self.chars)}
 
     @classmethod
@@ -43,24 +39,24 @@ class CharTokenizer:
         return len(self.chars)
 
     def encode(self, text):
-        """str -> list of ids."""
+        """str -> list of ids. Raises ValueError for a character outside the vocabulary."""
         try:
             return [self._id[char] for char in text]
         except KeyError as error:
             char = error.args[0]
             raise ValueError(
-                f"{char!r} (position {text.index(char)}) is not among the {self.vocab_size} characters "
-                f"of this vocabulary: leave it out, or build the tokenizer from a text that has it"
+                f"{char!r} (position {text.index(char)}) is not among the {self.vocab_size} "
+                f"characters of this vocabulary: remove it, or build a tokenizer from your text"
             ) from None
 
     def decode(self, ids):
-        """A sequence or one-dimensional tensor of ids -> str."""
-        ids = [int(i) for i in ids]
-        if ids and not (min(ids) >= 0 and max(ids) < self.vocab_size):
-            wrong = next(i for i in ids if not 0 <= i < self.vocab_size)
-            raise ValueError(
-                f"id {wrong} is outside the vocabulary: ids run from 0 to {self.vocab_size - 1}"
-            )
+        """list or tensor (N,) of ids -> str. Raises ValueError for an id outside the vocabulary."""
+        ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+        for i in ids:
+            if isinstance(i, list):
+                raise ValueError("decode takes one text at a time: decode(ids[0]), not decode(ids)")
+            if not 0 <= i < self.vocab_size:
+                raise ValueError(f"id {i} is outside the vocabulary, 0 to {self.vocab_size - 1}")
         return "".join(self.chars[i] for i in ids)
 
     def to_dict(self):
@@ -73,47 +69,73 @@ class CharTokenizer:
 
 
 def encode_text(tokenizer, text):
-    """The ids of `text` as one tensor (N,), of the smallest type that holds the vocabulary."""
-    ids = tokenizer.encode(text)
-    small = (torch.uint8, 256), (torch.int16, 2**15), (torch.int32, 2**31)
-    return torch.tensor(ids, dtype=next(t for t, size in small if tokenizer.vocab_size <= size))
+    """The ids of `text`: a tensor (N,) of the smallest integer type that holds the vocabulary.
 
-
-# ----------------------------------------------------------------------------- batches
+    Example: encode_text(CharTokenizer("abc"), "cab") -> tensor([2, 0, 1], dtype=torch.uint8)
+    """
+    V = tokenizer.vocab_size
+    dtype = torch.uint8 if V <= 2**8 else torch.int16 if V <= 2**15 else torch.int32
+    return torch.tensor(tokenizer.encode(text), dtype=dtype)
 
 
 def split(data, validation=0.1):
-    """Cut `data` once: the first part to train on, the last share `validation` to measure on.
+    """Cut `data` once: the first part is for training, the last share `validation` for measuring.
 
-    Made before any windows are drawn, so that no character stands in both parts.
+    The cut comes before any windows are drawn, so that no character is in both parts. The second
+    part is rounded up. A share of 0 or 1 leaves one part empty; outside 0 to 1 raises ValueError.
+    Example: split(range(10)) -> (range(0, 9), range(9, 10))
     """
-    n_train = int((1 - validation) * len(data))
+    if not (isinstance(validation, Real) and 0 <= validation <= 1):
+        raise ValueError(f"validation is {validation!r}: it must be a share, from 0 to 1")
+    share = Fraction(float(validation)).limit_denominator(10**9)  # 1/10; the float 0.1 is more
+    n_train = len(data) - math.ceil(share * len(data))
     return data[:n_train], data[n_train:]
 
 
-def get_batch(data, block_size, batch_size, generator=None, device="cpu"):
-    """Random windows of `data` and the same windows one token later.
+def whole_number(name, value, least=1, most=math.inf):
+    """`value`, which may be numpy's, as an int. ValueError unless it is from `least` to `most`."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (whole and least <= value <= most):
+        limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+        raise ValueError(f"{name} is {value!r}: it must be an int {limits}")
+    return int(value)
 
-    data: (N,) integer ids. Returns x and y, both (batch_size, block_size) int64 on `device`, with
-    y[b, t] the token that follows x[b, t]. Every window is equally likely, the last one ends on the
-    last token. Raises ValueError when `data` is shorter than one window and its target.
+
+def check_ids(name, ids, dims):
+    """Raise ValueError unless `ids` is a tensor of whole numbers: (N,) for dims 1, (B, T) for 2."""
+    got = f"of type {type(ids).__name__}"
+    if isinstance(ids, torch.Tensor):
+        if ids.dim() == dims and not ids.is_floating_point():
+            return
+        got = f"{ids.dtype} of shape {tuple(ids.shape)}"
+    wanted = "(N,) of ids, such as " if dims == 1 else "(B, T) of ids, one text per row, such as "
+    wanted += "encode_text(tokenizer, text)" + "[None]" * (dims - 1)
+    raise ValueError(f"{name} is {got}: it must be a tensor {wanted}")
+
+
+def get_batch(data, block_size, batch_size, generator=None, device=None):
+    """Random windows of `data` (N,), and the same windows one token later.
+
+    Returns x and y, both (batch_size, block_size) int64: y[b, t] is the token after x[b, t]. Every
+    window is equally likely. Both are put on `device` (None: where data is). Raises ValueError
+    when data is too short for one window and the target of its last token.
+    Example: get_batch(torch.arange(4), 3, 1) -> (tensor([[0, 1, 2]]), tensor([[1, 2, 3]]))
     """
-    if len(data) < block_size + 1:
-        raise ValueError(
-            f"{len(data)} tokens are too few: block_size {block_size} needs at least {block_size + 1} "
-            f"(a window and one target more)"
-        )
-    draw_on = data.device if generator is None else generator.device
+    check_ids("data", data, 1)
+    block_size = whole_number("block_size", block_size)
+    batch_size = whole_number("batch_size", batch_size)
+    if len(data) <= block_size:
+        least = block_size + 1
+        raise ValueError(f"{len(data)} tokens are too few: block_size {block_size} needs {least}")
+    at = data.device if generator is None else generator.device
     # randint leaves out its upper end, so the last start is N - block_size - 1
-    starts = torch.randint(
-        len(data) - block_size, (batch_size, 1), generator=generator, device=draw_on
-    )
-    positions = starts + torch.arange(block_size + 1, device=draw_on)  # (B, 1) + (T+1,) -> (B, T+1)
-    window = data[positions.to(data.device)].to(device, torch.long)  # (B, T+1)
+    starts = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator, device=at)
+    positions = starts + torch.arange(block_size + 1, device=at)  # (B, 1) + (T+1,) -> (B, T+1)
+    window = data[positions.to(data.device)].to(device or data.device, torch.long)  # (B, T+1)
     return window[:, :-1], window[:, 1:]  # (B, T), (B, T)
 
 
-# ----------------------------------------------------------------------------- model
+# ----------------------------------------------------------------------------- bigram, evaluation
 
 
 def cross_entropy(logits, targets):
@@ -122,14 +144,14 @@ def cross_entropy(logits, targets):
 
 
 class BigramLanguageModel(nn.Module):
-    """Row i of one V x V table holds the logits of what follows token i."""
+    """Row i of one V x V table holds the logits of the token that follows token i."""
 
     def __init__(self, vocab_size):
         super().__init__()
         self.token_embedding = nn.Embedding(vocab_size, vocab_size)
 
     def forward(self, idx, targets=None):
-        """idx, targets: (B, T) ids. Returns logits (B, T, V) and the loss (None without targets)."""
+        """idx, targets: (B, T) ids. Returns logits (B, T, V) and the loss, None without targets."""
         logits = self.token_embedding(idx)  # (B, T) -> (B, T, V)
         loss = None if targets is None else cross_entropy(logits, targets)
         return logits, loss
@@ -145,11 +167,55 @@ class BigramLanguageModel(nn.Module):
         return idx
 
 
-def plain_numbers(config):
-    """Make numpy's numbers in a configuration Python's: torch.load would refuse a checkpoint that holds them."""
-    for name, value in list(vars(config).items()):
-        if hasattr(value, "item"):
-            object.__setattr__(config, name, value.item())  # past the lock of a frozen one
+@contextmanager
+def evaluation_mode(model):
+    """Inside, no dropout and no gradients. Afterwards each submodule is in its own mode again."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        with torch.no_grad():
+            yield model
+    finally:
+        for module in training:
+            module.training = True
+
+
+def evaluate(model, data, block_size=None, reduction="mean"):
+    """Nats per token over ALL of `data` (N,), in consecutive windows. Nothing is sampled.
+
+    N - 1 tokens are predicted, each once, from at most block_size tokens of context (default: the
+    model's). reduction "mean" gives a float, the mean over tokens. "none" gives two tensors
+    (number of windows,): the sum of the losses in each window, and how many tokens it has.
+    At most 2**23 logits are in memory at once, or those of one window where it has more.
+    Example: evaluate(BigramLanguageModel(1), torch.zeros(9).long(), block_size=4) -> 0.0
+    """
+    check_ids("data", data, 1)
+    T = whole_number("block_size", model.config.block_size if block_size is None else block_size)
+    if reduction not in ("mean", "none"):
+        raise ValueError(f"reduction is {reduction!r}: it must be 'mean' or 'none'")
+    if len(data) < 2:
+        raise ValueError(f"{len(data)} tokens are too few: predicting needs at least 2")
+    device = next(model.parameters()).device
+    start, windows = 0, 1  # a single window comes first, and shows how large the logits are
+    sums, counts = [], []
+    with evaluation_mode(model):
+        while left := len(data) - 1 - start:  # tokens still to be predicted
+            T = min(T, left)  # the last window may be shorter
+            B = min(windows, left // T)
+            part = data[start : start + B * T + 1].to(device, torch.long)
+            logits = model(part[:-1].view(B, T))[0].flatten(0, 1)  # (B, T, V) -> (B*T, V)
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # or float64
+            losses = F.cross_entropy(logits, part[1:], reduction="none").view(B, T)
+            sums.append(losses.cpu().double().sum(dim=1))  # .cpu(): Apple's GPUs have no float64
+            counts.append(torch.full((B,), T))
+            start += B * T
+            windows = max(1, min(2**14, 2**23 // logits.size(-1)) // T)  # at most 2**14 tokens
+    sums, counts = torch.cat(sums), torch.cat(counts)
+    return (sums, counts) if reduction == "none" else (sums.sum() / counts.sum()).item()
+
+
+# ----------------------------------------------------------------------------- the layers of a GPT
 
 
 @dataclass(frozen=True)
@@ -162,21 +228,17 @@ class GPTConfig:
     n_head: int = 6
     n_embd: int = 384  # C: entries in a token's vector
     dropout: float = 0.2
-    bias: bool = False  # True gives GPT-2's biases in Linear and LayerNorm
+    bias: bool = False  # True: biases in Linear and LayerNorm, as in GPT-2
 
     def __post_init__(self):
-        plain_numbers(self)
-        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} is {value!r}: it must be an int of at least 1")
+        sizes = ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
+        plain = {name: whole_number(name, getattr(self, name)) for name in sizes}
         if self.n_embd % self.n_head:
-            raise ValueError(
-                f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}: "
-                f"each head takes n_embd / n_head entries"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}: it must be at least 0 and below 1")
+            raise ValueError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
+        if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
+            raise ValueError(f"dropout is {self.dropout!r}: it must be at least 0 and below 1")
+        # torch.load refuses numpy's numbers; vars, because a frozen dataclass cannot be assigned to
+        vars(self).update(plain, dropout=float(self.dropout), bias=bool(self.bias))
 
     @property
     def head_size(self):
@@ -186,7 +248,7 @@ class GPTConfig:
 class Head(nn.Module):
     """One head of causal self-attention, written plainly: the reference for MultiHeadAttention.
 
-    softmax(q k^T / sqrt(head_size)) v, "Attention Is All You Need" (Vaswani et al. 2017), equation 1.
+    softmax(q k^T / sqrt(head_size)) v: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
     """
 
     def __init__(self, config):
@@ -195,9 +257,7 @@ class Head(nn.Module):
         self.query = nn.Linear(config.n_embd, config.head_size, bias=False)
         self.value = nn.Linear(config.n_embd, config.head_size, bias=False)
         past = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()
-        self.register_buffer(
-            "past", past, persistent=False
-        )  # moves with .to(), is neither trained nor saved
+        self.register_buffer("past", past, persistent=False)  # moves with .to(), is not saved
 
     def weights(self, x):
         """x (B, T, C) -> attention weights (B, T, T), each row a distribution over the past."""
@@ -212,23 +272,28 @@ class Head(nn.Module):
         return self.weights(x) @ self.value(x)  # (B, T, T) @ (B, T, hs)
 
 
-class Linear(nn.Linear):
-    """nn.Linear, with a shorter way for one vector at a time on a CPU: what generation does all day.
+class KVCache:
+    """The keys and values of one attention layer for the tokens read so far, computed only once.
 
-    One vector times a matrix is little arithmetic and much reading, and the usual call reads at a
-    fraction of the memory's speed on some CPUs. As a batch of two, the halves of the matrix times a
-    column, the same product came near that speed; the sums differ in the last digits only.
+    Memory for block_size tokens is taken at the start: 2 B block_size C numbers. The cache is exact
+    as long as no token changes its position; when the window moves, set `length` to 0 and read it
+    again. Not for training: appending overwrites memory, which backward does not allow.
     """
 
-    def forward(self, x):
-        """x (..., in_features) -> (..., out_features)."""
-        one = x.numel() == self.in_features and x.is_cpu and x.dtype == torch.float32
-        if not one or torch.is_grad_enabled() or self.out_features % 2:
-            return super().forward(x)
-        halves = self.weight.view(2, -1, self.in_features)  # (2, out/2, in)
-        columns = x.view(1, -1).t().expand(2, -1, -1)  # (1, in) -> (2, in, 1), nothing copied
-        out = torch.bmm(halves, columns).view(*x.shape[:-1], -1)  # (2, out/2, 1) -> (..., out)
-        return out if self.bias is None else out + self.bias
+    def __init__(self, config, batch_size, like):
+        """`like`: a tensor on the device and with the dtype that the keys will have."""
+        shape = (batch_size, config.n_head, config.block_size, config.head_size)
+        self.k, self.v = like.new_empty(shape), like.new_empty(shape)
+        self.length = 0  # tokens held
+
+    def append(self, k, v):
+        """k, v (B, nh, T, hs) of the next T tokens -> views of all held, (B, nh, length, hs)."""
+        if (rows := len(k)) != len(self.k):
+            raise ValueError(f"the cache has {len(self.k)} rows, not {rows}: use new_cache({rows})")
+        start, self.length = self.length, self.length + k.size(2)
+        self.k[:, :, start : self.length] = k
+        self.v[:, :, start : self.length] = v
+        return self.k[:, :, : self.length], self.v[:, :, : self.length]
 
 
 class MultiHeadAttention(nn.Module):
@@ -238,17 +303,15 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.n_head = config.n_head
         self.dropout = config.dropout
-        self.qkv = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
 
     def split(self, x):
         """x (B, T, C) -> q, k, v, each (B, nh, T, hs)."""
         B, T, C = x.shape
-        q, k, v = self.qkv(x).split(C, dim=-1)  # (B, T, 3C) -> three of (B, T, C)
+        parts = self.qkv(x).split(C, dim=-1)  # (B, T, 3C) -> q, k, v, each (B, T, C)
         # heads lie side by side in C: give them an axis of their own first, then move it
-        return [
-            part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for part in (q, k, v)
-        ]
+        return [part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for part in parts]
 
     def forward(self, x, cache=None):
         """x (B, T, C) -> (B, T, C). With a KVCache, x follows the tokens that the cache holds."""
@@ -259,50 +322,27 @@ class MultiHeadAttention(nn.Module):
             k, v = cache.append(k, v)  # (B, nh, T, hs) -> (B, nh, past + T, hs)
         if past and x.size(1) > 1:  # is_causal would line up the first query with the first key
             mask = torch.ones(x.size(1), k.size(2), dtype=torch.bool, device=x.device).tril(past)
-        dropout = self.dropout if self.training else 0.0
+        p = self.dropout if self.training else 0.0
         # a single query after a past sees all of it: neither mask nor is_causal
-        out = F.scaled_dot_product_attention(
-            q, k, v, mask, dropout, is_causal=past == 0
-        )  # (B, nh, T, hs)
-        out = out.transpose(1, 2).flatten(2)  # (B, T, nh, hs) -> (B, T, C)
+        out = F.scaled_dot_product_attention(q, k, v, mask, p, is_causal=past == 0)
+        out = out.transpose(1, 2).flatten(2)  # (B, nh, T, hs) -> (B, T, nh, hs) -> (B, T, C)
         return F.dropout(self.proj(out), self.dropout, self.training)
 
     def weights(self, x):
-        """x (B, T, C) -> the attention weights (B, nh, T, T) that `forward` uses, without dropout."""
+        """x (B, T, C) -> the attention weights (B, nh, T, T) of `forward`, without dropout."""
         q, k, _ = self.split(x)
         scores = q @ k.transpose(-2, -1) * q.size(-1) ** -0.5  # (B, nh, T, T)
-        future = torch.ones(x.size(1), x.size(1), dtype=torch.bool, device=x.device).triu(1)
+        future = torch.ones_like(scores, dtype=torch.bool).triu(1)
         return F.softmax(scores.masked_fill(future, float("-inf")), dim=-1)
 
 
-class KVCache:
-    """The keys and values of one attention layer, for the tokens it has read: computed once, then kept.
-
-    Memory for block_size tokens is taken at the start: 2 B block_size C numbers a layer. The cache is
-    exact as long as no token changes its position, that is up to block_size; then start again.
-    """
-
-    def __init__(self, config, batch_size, like):
-        """`like`: a tensor on the device and with the dtype that the keys will have."""
-        shape = (batch_size, config.n_head, config.block_size, config.head_size)
-        self.k, self.v = like.new_empty(shape), like.new_empty(shape)
-        self.length = 0  # tokens held
-
-    def append(self, k, v):
-        """k, v (B, nh, T, hs) of the next T tokens -> views of all that is held, (B, nh, length, hs)."""
-        start, self.length = self.length, self.length + k.size(2)
-        self.k[:, :, start : self.length] = k
-        self.v[:, :, start : self.length] = v
-        return self.k[:, :, : self.length], self.v[:, :, : self.length]
-
-
 class FeedForward(nn.Module):
-    """Each token alone: widen to 4C, GELU, back to C."""
+    """Each token by itself: widen to 4C, GELU, back to C."""
 
     def __init__(self, config):
         super().__init__()
-        self.fc = Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.proj = Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        self.fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
         self.dropout = config.dropout
 
     def forward(self, x):
@@ -312,7 +352,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Tokens look at each other, then each thinks alone; both add to what was there (pre-LayerNorm)."""
+    """Attention, then a feed-forward layer. Each adds its output to x (pre-LayerNorm)."""
 
     def __init__(self, config):
         super().__init__()
@@ -322,13 +362,65 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(self, x, cache=None):
-        """x (B, T, C) -> (B, T, C). `cache`: that of this block's attention."""
+        """x (B, T, C) -> (B, T, C). `cache`: the KVCache of this block's attention."""
         x = x + self.attn(self.ln_1(x), cache)
         return x + self.mlp(self.ln_2(x))
 
 
+# ----------------------------------------------------------------------------- sampling, GPT
+
+
+def check_sampling(temperature, top_k, top_p):
+    """Raise ValueError for a setting that `sample` cannot use."""
+    if not (isinstance(temperature, Real) and 0 <= temperature < math.inf):  # nan fails too
+        raise ValueError(f"temperature is {temperature!r}: it must be finite, 0 (greedy) or more")
+    if top_k is not None:
+        whole_number("top_k", top_k)
+    if top_p is not None and not (isinstance(top_p, Real) and 0 < top_p <= 1):
+        raise ValueError(f"top_p is {top_p!r}: it must be above 0 and at most 1, or None")
+
+
+def check_finite(extremes, what):
+    """Raise ValueError if a model's largest or smallest numbers are NaN or infinite."""
+    if not extremes.isfinite().all():
+        raise ValueError(
+            f"the model's {what} are not finite: it has diverged; "
+            f"load an earlier checkpoint, or train again with a lower learning rate"
+        )
+
+
+def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+    """Choose one token per row: logits (B, V) -> ids (B, 1).
+
+    temperature divides the logits (0: the likeliest token, nothing is drawn). top_k keeps the k
+    likeliest, and ties with the k-th. top_p keeps the smallest set of likeliest tokens whose
+    probabilities reach p (nucleus sampling, Holtzman et al. 2020). A logit of -inf is never drawn.
+    Raises ValueError for a bad setting, and for NaN, +inf or nothing but -inf in a row.
+    Example: sample(torch.tensor([[0.0, 9.0, 2.0]]), temperature=0) -> tensor([[1]])
+    """
+    check_sampling(temperature, top_k, top_p)
+    highest = logits.amax(dim=-1, keepdim=True)  # (B, 1): NaN if any logit of the row is
+    check_finite(highest, "logits")
+    if temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)
+    if top_k is not None:
+        kth = logits.topk(min(top_k, logits.size(-1))).values[:, -1:]  # (B, 1)
+        logits = logits.masked_fill(logits < kth, float("-inf"))
+    # with the highest at 0, dividing by a tiny temperature cannot give +inf
+    logits = (logits - highest) / max(temperature, 1e-9)
+    if top_p is not None:
+        ordered, order = logits.sort(descending=True)  # (B, V)
+        probs = F.softmax(ordered, dim=-1)
+        reached = probs.cumsum(dim=-1) - probs >= top_p  # p was reached before this token
+        logits = logits.masked_fill(reached.scatter(-1, order, reached), float("-inf"))
+    return torch.multinomial(F.softmax(logits, dim=-1), 1, generator=generator)
+
+
 class GPT(nn.Module):
-    """GPT-2's architecture (Radford et al. 2019): embeddings, blocks, final LayerNorm, tied output head."""
+    """GPT-2's architecture (Radford et al. 2019): embeddings, blocks, LayerNorm, tied output head.
+
+    Example: GPT(GPTConfig()).num_parameters() -> 10745088
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -353,27 +445,31 @@ class GPT(nn.Module):
         """How many numbers training can change."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def check_vocabulary(self, idx):
+        """Raise ValueError for ids outside the vocabulary."""
+        low, high, last = idx.min(), idx.max(), self.config.vocab_size - 1
+        if low < 0 or high > last:
+            raise ValueError(f"ids run from {low} to {high}, but this model knows only 0 to {last}")
+
     def embed(self, idx, start=0):
-        """idx (B, T), at positions start, start + 1, ... -> what enters the first block (B, T, C). Checks idx."""
+        """idx (B, T), the first at position `start` -> what enters the first block, (B, T, C)."""
+        check_ids("idx", idx, 2)
         end, limit = start + idx.size(1), self.config.block_size
         if end > limit:
-            raise ValueError(
-                f"{end} tokens are more than block_size {limit}: crop to the last {limit}, idx[:, -{limit}:]"
-            )
+            raise ValueError(f"{end} tokens exceed block_size {limit}: try idx[:, -{limit}:]")
         try:
-            tokens = self.token_embedding(idx)  # (B, T, C)
+            tokens = self.token_embedding(idx.long())  # (B, T, C)
         except IndexError:
-            raise ValueError(_ids_message(idx, self.config.vocab_size)) from None
-        positions = self.position_embedding.weight[
-            start:end
-        ]  # (T, C), the same for every row of the batch
+            self.check_vocabulary(idx)
+            raise
+        positions = self.position_embedding.weight[start:end]  # (T, C), the same for every row
         return F.dropout(tokens + positions, self.config.dropout, self.training)
 
     def forward(self, idx, targets=None, cache=None):
-        """idx, targets: (B, T) ids. Returns logits (B, T, V) and the loss (None without targets).
+        """idx, targets: (B, T) ids. Returns logits (B, T, V) and the loss, None without targets.
 
-        `cache`, from `new_cache`, holds the tokens before idx, and then those of idx as well.
-        Raises ValueError for more than block_size tokens and, on a CPU, for ids outside the vocabulary.
+        `cache`, from `new_cache`, holds the tokens before idx, and afterwards those of idx as well.
+        Raises ValueError for more than block_size tokens and, on a CPU, for ids out of range.
         """
         x = self.embed(idx, start=cache[0].length if cache else 0)
         for block, layer in zip(self.blocks, cache or [None] * len(self.blocks)):
@@ -383,7 +479,7 @@ class GPT(nn.Module):
         return logits, loss
 
     def attention_maps(self, idx):
-        """idx (B, T) -> every head's attention weights, (n_layer, B, nh, T, T), dropout off."""
+        """idx (B, T) -> every head's attention weights, (n_layer, B, nh, T, T), without dropout."""
         with evaluation_mode(self):
             x, maps = self.embed(idx), []
             for block in self.blocks:
@@ -395,221 +491,51 @@ class GPT(nn.Module):
         """An empty cache for `forward`: a list of one KVCache for each block."""
         return [KVCache(self.config, batch_size, self.token_embedding.weight) for _ in self.blocks]
 
-    def generate(
-        self,
-        idx,
-        max_new_tokens,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
-        generator=None,
-        use_cache=True,
-        stride=None,
-    ):
-        """Continue idx (B, T) by max_new_tokens sampled tokens: (B, T + max_new_tokens).
+    def stream(self, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None,
+               generator=None, use_cache=True, stride=None):  # fmt: skip
+        """Continue idx (B, T), one token at a time as they are made: an iterator over ids (B, 1).
 
-        temperature 0 takes the likeliest token; top_k and top_p are explained at `sample`. The prompt
-        may be longer than block_size: the model sees its end. Once the window is full it moves on by
-        `stride` tokens (1: always the last block_size tokens; default block_size // 2). The cache makes
-        it fast and changes nothing else.
-        Raises ValueError for an empty prompt, ids outside the vocabulary, or a bad setting.
+        temperature, top_k and top_p are explained at `sample`. The prompt may be longer than
+        block_size: the model sees its end. When the window is full it moves on by `stride` tokens
+        (1: always the last block_size tokens; default block_size // 2). The cache makes it faster
+        and changes nothing else. Between two tokens the model is in its own mode again. Raises
+        ValueError at the call for a bad prompt or setting, and for weights that are not finite.
         """
-        steps = self._steps(
-            idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride
-        )
-        with evaluation_mode(self), torch.inference_mode():
-            new = list(steps)
-        return torch.cat(
-            [idx, *new], dim=1
-        )  # out here an ordinary tensor, which a loss may be computed on
-
-    def stream(
-        self,
-        idx,
-        max_new_tokens,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
-        generator=None,
-        use_cache=True,
-        stride=None,
-    ):
-        """The tokens that `generate` adds, one at a time as they are made: an iterator over (B, 1) ids.
-
-        Bad arguments are refused at once, before the first token is asked for. Between two tokens the
-        model is in its own mode again, and gradients are on if they were: nothing is left to tidy up
-        when the caller stops early.
-        """
-        steps = self._steps(
-            idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride
-        )
-
-        def one_by_one():
-            for _ in range(max_new_tokens):
-                with evaluation_mode(self), torch.inference_mode():
-                    next_id = next(steps)
-                yield next_id.clone()  # out here, where both modes are off
-
-        return one_by_one()
-
-    def _steps(self, idx, max_new_tokens, temperature, top_k, top_p, generator, use_cache, stride):
-        """Check everything, then return an iterator over the new ids: to be run in evaluation_mode."""
         limit = self.config.block_size
-        stride = max(1, limit // 2) if stride is None else stride
-        _check_generation(idx, self.config.vocab_size, max_new_tokens, stride, limit)
+        stride = max(1, limit // 2) if stride is None else whole_number("stride", stride, 1, limit)
+        max_new_tokens = whole_number("max_new_tokens", max_new_tokens, least=0)
         check_sampling(temperature, top_k, top_p)
+        check_ids("the prompt", idx, 2)
+        if idx.numel() == 0:
+            raise ValueError("the prompt is empty: give at least one token, for example a newline")
+        self.check_vocabulary(idx)
+        extremes = [extreme for weight in self.parameters() for extreme in weight.aminmax()]
+        check_finite(torch.stack(extremes), "weights")
 
-        def steps():  # a function with a yield runs nothing before its first next(): the checks stand outside
-            window = unread = idx[
-                :, -limit:
-            ]  # what the model may see, and what the cache does not hold yet
+        def tokens():  # runs when a token is asked for; the checks above run at the call
+            window = unread = idx[:, -limit:]  # what the model may see; what the cache lacks of it
             cache = self.new_cache(len(idx)) if use_cache else []
             for _ in range(max_new_tokens):
-                logits, _ = self(unread, cache=cache)
-                next_id = sample(logits[:, -1], temperature, top_k, top_p, generator)  # (B, 1)
+                with evaluation_mode(self), torch.inference_mode():
+                    logits, _ = self(unread, cache=cache)
+                    next_id = sample(logits[:, -1], temperature, top_k, top_p, generator)  # (B, 1)
+                next_id = next_id.clone()  # out here an ordinary tensor, which can be trained on
                 yield next_id
                 window = torch.cat([window, next_id], dim=1)
                 unread = next_id if use_cache else window
-                if (
-                    window.size(1) > limit
-                ):  # every token changes its position: what was computed is void
+                if window.size(1) > limit:
                     window = unread = window[:, stride:]
-                    for layer in cache:
+                    for layer in cache:  # all positions have changed: its keys are no longer valid
                         layer.length = 0
 
-        return steps()
+        return tokens()
 
+    def generate(self, idx, max_new_tokens, temperature=1.0, **settings):
+        """Continue idx (B, T) by max_new_tokens tokens: (B, T + max_new_tokens).
 
-def _ids_message(idx, vocab_size):
-    return f"ids run from {idx.min()} to {idx.max()}, but must lie between 0 and vocab_size - 1 = {vocab_size - 1}"
-
-
-def _check_generation(idx, vocab_size, max_new_tokens, stride, block_size):
-    if idx.dim() != 2 or len(idx) == 0:
-        raise ValueError(
-            f"the prompt has shape {tuple(idx.shape)}: it must be (B, T), one row per text"
-        )
-    if idx.size(1) == 0:
-        raise ValueError("the prompt is empty: give at least one token, for example a newline")
-    if idx.dtype not in (torch.int32, torch.int64):  # as nn.Embedding wants them
-        raise ValueError(f"the prompt's ids are of type {idx.dtype}: give torch.int64, idx.long()")
-    if idx.min() < 0 or idx.max() >= vocab_size:
-        raise ValueError(_ids_message(idx, vocab_size))
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}: it must be 0 or more")
-    if not 1 <= stride <= block_size:
-        raise ValueError(f"stride is {stride}: it must be from 1 to block_size, {block_size}")
-
-
-# ----------------------------------------------------------------------------- sampling
-
-
-def check_sampling(temperature=1.0, top_k=None, top_p=None):
-    """Raise ValueError, naming the value and what would be right, for a setting `sample` cannot use."""
-    if not 0 <= temperature < math.inf:  # catches nan as well
-        raise ValueError(f"temperature is {temperature}: it must be 0 (greedy) or more, and finite")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}: it must be at least 1, or None for no limit")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(
-            f"top_p is {top_p}: it must be above 0 and at most 1, or None for no limit"
-        )
-
-
-def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
-    """Choose one token per row: logits (B, V) -> ids (B, 1).
-
-    temperature divides the logits (0: the likeliest token, nothing is drawn); top_k keeps the k
-    likeliest (and ties with the k-th); top_p keeps the smallest set of likeliest tokens whose
-    probabilities reach p (nucleus sampling, Holtzman et al. 2020).
-    """
-    check_sampling(temperature, top_k, top_p)
-    if temperature == 0:
-        return logits.argmax(dim=-1, keepdim=True)
-    if top_k is not None:
-        kth = logits.topk(min(top_k, logits.size(-1))).values[:, -1:]  # (B, 1)
-        logits = logits.masked_fill(logits < kth, float("-inf"))
-    # the largest becomes 0 and the temperature not nearly so, else they could be infinite together
-    logits = (logits - logits.amax(dim=-1, keepdim=True)) / max(temperature, 1e-9)
-    if top_p is not None:
-        ordered, order = logits.sort(descending=True)  # (B, V)
-        probs = F.softmax(ordered, dim=-1)
-        reached = probs.cumsum(dim=-1) - probs >= top_p  # p was reached before this token
-        logits = logits.masked_fill(reached.scatter(-1, order, reached), float("-inf"))
-    return torch.multinomial(F.softmax(logits, dim=-1), 1, generator=generator)
-
-
-# ----------------------------------------------------------------------------- evaluation
-
-
-@contextmanager
-def evaluation_mode(model):
-    """Inside: dropout off, no gradients. After: every submodule's own previous mode again."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        with torch.no_grad():
-            yield model
-    finally:
-        for module in training:
-            module.training = True
-
-
-def evaluate(model, data, block_size=None, reduction="mean"):
-    """Nats per token over ALL of `data`, in consecutive windows, nothing sampled.
-
-    data: (N,) ids; N - 1 tokens are predicted, each once, from at most block_size tokens of context
-    (default: the model's). reduction "mean" gives a float, weighted by tokens; "none" gives two
-    tensors (number of windows,): the sum of the losses in each window and how many tokens it has.
-    Raises ValueError when there is nothing to predict or `reduction` is unknown.
-    """
-    if reduction not in ("mean", "none"):
-        raise ValueError(f"reduction is {reduction!r}: it must be 'mean' or 'none'")
-    if len(data) < 2:
-        raise ValueError(f"{len(data)} tokens are too few: predicting needs at least 2")
-    T = block_size or model.config.block_size
-    device = next(model.parameters()).device
-    whole = (
-        (len(data) - 1) // T * T
-    )  # tokens in full windows; what is left makes a shorter last one
-    xs = [*data[:whole].view(-1, T).split(max(1, 16384 // T)), data[None, whole:-1]]  # each (b, T)
-    ys = [*data[1 : whole + 1].view(-1, T).split(max(1, 16384 // T)), data[None, whole + 1 :]]
-    sums, counts = [], []
-    with evaluation_mode(model):
-        for x, y in zip(xs, ys):
-            if x.numel() == 0:
-                continue
-            x, y = x.to(device, torch.long), y.to(device, torch.long)
-            logits, _ = model(x)  # (b, T, V)
-            losses = F.cross_entropy(
-                logits.flatten(0, 1).float(), y.flatten(), reduction="none"
-            ).view(y.shape)
-            sums.append(losses.cpu().double().sum(dim=1))  # Apple's GPUs have no float64
-            counts.append(torch.full((len(x),), x.size(1)))
-    sums, counts = torch.cat(sums), torch.cat(counts)
-    return (sums, counts) if reduction == "none" else (sums.sum() / counts.sum()).item()
-
-
-def mean_and_error(sums, counts, stretch=2048):
-    """Mean loss and its standard error from what evaluate(..., reduction="none") returns.
-
-    Neighbouring characters are not independent, so windows are first joined into consecutive
-    stretches of about `stretch` tokens, and the error is that of a ratio of sums over stretches
-    (Cochran, Sampling Techniques, 1977, equation 6.13). For the gain of one model over another pass
-    the difference of their sums: what is hard for both then cancels. The windows must be the same.
-    """
-    group = max(1, stretch // int(counts[0]))
-    missing = (
-        -len(sums) % group
-    )  # windows of zero tokens, so that the last stretch has as many as the others
-    sums, counts = (
-        F.pad(part.double(), (0, missing)).view(-1, group).sum(dim=1) for part in (sums, counts)
-    )
-    n, mean = len(sums), (sums.sum() / counts.sum()).item()
-    if n < 2:
-        raise ValueError(
-            f"one stretch of {int(counts.sum())} tokens has no spread: use a shorter `stretch`"
-        )
-    spread = ((sums - mean * counts) ** 2).sum() / (n - 1)
-    return mean, (spread * n).sqrt().item() / counts.sum().item()
+        The settings are those of `stream`, which makes the tokens.
+        Example: model.generate(idx, 100, temperature=0.8, top_k=10)
+        """
+        with evaluation_mode(self):  # once for all tokens
+            new = list(self.stream(idx, max_new_tokens, temperature, **settings))
+        return torch.cat([idx, *new], dim=1)

@@ -7,6 +7,7 @@ import math
 import textwrap
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from cycler import cycler
 from IPython.display import Markdown, display
@@ -182,7 +183,8 @@ def heat_map(
     if ax is None:
         side = 4.2 if max(len(rows), len(columns)) <= 40 else 9.0
         fig, ax = plt.subplots(figsize=(side * 1.2, side))
-    image = ax.imshow(torch.as_tensor(values).detach().cpu().numpy(), **imshow)
+    values = torch.as_tensor(values).detach().cpu().numpy()
+    image = ax.imshow(np.ma.masked_equal(values, 0), **imshow)  # an exact 0 stays white
     for set_ticks, chars in ((ax.set_xticks, columns), (ax.set_yticks, rows)):
         size = 9 if len(chars) > 40 else 10
         set_ticks(

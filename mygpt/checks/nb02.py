@@ -1,130 +1,136 @@
 """Checks of notebook 02's exercises."""
 
-import torch
+from unittest import mock
 
-from mygpt.checks import Wrong, call, compare, exercise, same, truth, with_large_scores
+import torch
+from torch.nn import functional as F
+
+from mygpt.checks import Wrong, call, compare, exercise, forbidden, same, truth, with_large_scores
+from mygpt.checks import own_or as own_or  # the notebook says check.own_or
+
+INF = float("inf")
 
 
 @exercise
 def window_weights(answer):
     for T, n in ((7, 3), (5, 1), (4, 6)):
-        ones = torch.ones(T, T)
-
-        def mean(table):
-            return table / table.sum(dim=1, keepdim=True)
-
-        band = ones.tril() - ones.tril(-n)
-        right = mean(band)
-        sliced = torch.zeros(T, T)
-        for i in range(T):
-            sliced[i, i - n + 1 : i + 1] = 1  # near the start this is empty, or from the end
-        mistakes = {
-            "the sums, not the means: divide each row by its own sum": band,
-            "near the start there are fewer than n tokens: divide each row by its own sum, not by n": band
-            / n,
-            "this is the mean of the whole past: what lies n or more back has weight 0": mean(
-                ones.tril()
-            ),
-            "the window is one too long: n tokens, the token itself included": mean(
-                ones.tril() - ones.tril(-n - 1)
-            ),
-            "the token itself is left out": mean(ones.tril(-1) - ones.tril(-n - 1)),
-            "this averages the future: keep the lower triangle": mean(ones.triu() - ones.triu(n)),
-            "this reaches n - 1 to both sides: nothing above the diagonal": mean(
-                ones.tril(n - 1) - ones.tril(-n)
-            ),
-            "the columns sum to 1, the rows must: sum over dim=1": band
-            / band.sum(dim=0, keepdim=True),
-            "each row is divided by another row's sum: keepdim=True makes the sums a column": band
-            / band.sum(dim=1),
-            "the transpose: row i holds the weights of token i": right.T,
-        }
         got = call(answer, T, n)
-        if n > 1 and any(
-            same(got, wrong)
-            for wrong in (sliced, sliced / n, mean(sliced), sliced / band.sum(1, True))
-        ):
-            raise Wrong(
-                "`i - n + 1` is negative near the start, and a slice then counts from the end: max(0, i - n + 1)"
-            )
-        if n > 1:
-            mistakes["the window is one too short: n tokens, the token itself included"] = mean(
-                ones.tril() - ones.tril(1 - n)
-            )
-        compare(
-            got,
-            right,
-            mistakes,
-            f"with T = {T} and n = {n} the rows are not means of the last {n} tokens",
-        )
+        compare_windows(got, T, n)
     return "fewer than n at the start, n from then on"
+
+
+def compare_windows(got, T, n):
+    ones = torch.ones(T, T)
+
+    def mean(table):
+        return table / table.sum(dim=1, keepdim=True)
+
+    def band(low, high=0):
+        """Ones from `low` back up to `high` back."""
+        return ones.tril(-high) - ones.tril(-low - 1)
+
+    window = band(n - 1)
+    right, sums = mean(window), window.sum(dim=1, keepdim=True)
+    sliced = torch.zeros(T, T)
+    for i in range(T):
+        sliced[i, i - n + 1 : i + 1] = 1  # near the start this is empty, or from the end
+    if n > 1 and any(same(got, w) for w in (sliced, sliced / n, mean(sliced), sliced / sums)):
+        raise Wrong(
+            "`i - n + 1` is negative near the start, and a slice then counts from the end: "
+            "max(0, i - n + 1)"
+        )
+    wrapped = torch.zeros(T, T)
+    for i in range(T):
+        for j in range(max(i - n + 1, -T), i + 1):
+            wrapped[i, j] = 1  # a negative j counts from the end
+    mistakes = {
+        "the sums, not the means: divide each row by its own sum": window,
+        "near the start there are fewer than n tokens: divide each row by its own sum, "
+        "not by n": window / n,
+        "1/n in the whole triangle: what lies n or more back has weight 0": ones.tril() / n,
+        "the mean of the whole past: what lies n or more back has weight 0": mean(ones.tril()),
+        "the window is one too long: n tokens, the token itself included": mean(band(n)),
+        "this averages the future: keep the lower triangle": mean(window.T),
+        "this reaches to both sides: nothing above the diagonal": mean(window + window.T > 0),
+        "the columns sum to 1, the rows must: sum over dim=1": window / window.sum(0, True),
+        "divided by another row's sum: keepdim=True makes the sums a column": window
+        / window.sum(1),
+        "the transpose: row i holds the weights of token i": right.T,
+        "softmax of zeros and ones: e^0 is 1, so all tokens get weight. Divide by the "
+        "row's sum": window.softmax(-1),
+    }
+    if n > 1:
+        mistakes |= {
+            "the window is one too short: n tokens, the token itself included": mean(band(n - 2)),
+            "a negative j counts from the end of the row: begin at max(0, i - n + 1)": mean(
+                wrapped
+            ),
+        }
+        for low in (n - 1, n):  # without itself: n - 1 tokens are left, or n
+            before = band(low, 1)
+            for table in (mean(before), mean(before).nan_to_num(), before / sums, before / n):
+                if same(got, table):
+                    raise Wrong("the token itself is left out: the window ends with it")
+    compare(got, right, mistakes, f"with T = {T} and n = {n} these are no means of the last {n}")
 
 
 @exercise
 def causal_weights(answer):
     B, T, block_size = 2, 5, 8
     scores = torch.randn(B, T, T, generator=torch.Generator().manual_seed(0))
-    scores[1, 2, 4] = 200.0  # in the future: its power dwarfs the past's
+    scores[1, 2, 4] = 200.0  # hidden: its power dwarfs what may be seen
+    scores[1, 4, 4] = 100.0  # to be seen: its power overflows
     scores[0, 3] -= 60.0  # a row of low scores: a fill of -100 is not far below them
-    widths = torch.tensor(
-        [1, 2, 2, 3, 4, 1, 2, 3]
-    )  # row i looks at itself and the widths[i] - 1 before it
+    widths = torch.tensor([1, 2, 2, 3, 4, 1, 2, 3])  # row i sees itself and widths[i] - 1 before it
     behind = torch.arange(block_size)[:, None] - torch.arange(block_size)
     may_look = (behind >= 0) & (behind < widths[:, None])
-    look = may_look[:T, :T]
+    look, last, past = may_look[:T, :T], may_look[-T:, -T:], behind[:T, :T] >= 0
+    nan = torch.full((B, T, T), torch.nan)
 
-    def weights_of(look, fill=float("-inf")):
+    def weights_of(look, fill=-INF):
         return scores.masked_fill(~look, fill).softmax(-1)
 
-    hidden, late = scores.masked_fill(~look, float("-inf")), scores.softmax(-1) * look
+    hidden, late = scores.masked_fill(~look, -INF), scores.softmax(-1) * look
+    naive = scores.exp() * look
     given = scores.clone(), may_look.clone()
-    weights = call(
-        answer,
-        *given,
-        explain={
-            "size": f"may_look is {block_size} × {block_size}, scores have T = {T}: take its first T rows and columns",
-        },
-    )
-    finite = "a finite fill gives what is hidden a small weight, in a row of low scores a large one: fill with -inf"
+    corner = f"may_look is {block_size} × {block_size}, scores have T = {T}: take its first T rows "
+    reasons = {
+        "size": corner + "and columns",
+        "boolean mask": "give masked_fill a mask of True and False: ~may_look",
+    }
+    weights = call(answer, *given, explain=reasons)
+    finite = "a finite fill gives what is hidden a small weight, in a row of low scores a large one"
+    finite += ": fill with -inf"
     if any(same(weights, weights_of(look, fill)) for fill in (-1, -5, -9, -10, -20, -30, -50)):
         raise Wrong(finite)
-    compare(
-        weights,
-        weights_of(look),
-        {
-            "softmax came before the mask, so rows no longer sum to 1: mask the scores": late,
-            "softmax, mask, divide: one hidden score is 200, and its row becomes 0 / 0. Mask the scores first": late
-            / late.sum(-1, True),
-            "the mask is the wrong way round: masked_fill hides where True, may_look shows where True; use ~": weights_of(
-                ~look
-            ),
-            "0 * inf is nan: use masked_fill": torch.full((B, T, T), torch.nan),
-            "may_look is not used: here it hides more than the future": weights_of(
-                torch.ones_like(look).tril()
-            ),
-            "the last T rows and columns of may_look: the first T are wanted": weights_of(
-                may_look[-T:, -T:]
-            ),
-            "softmax over the queries: each row must sum to 1, so dim=-1": hidden.softmax(-2),
-            "softmax over the texts of the batch: each row must sum to 1, so dim=-1": hidden.softmax(
-                0
-            ),
-            "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scores * look).softmax(
-                -1
-            ),
-            "1 in place of -inf? e^1 is not 0: fill with -inf": weights_of(look, 1.0),
-            "no mask: the future has weight": scores.softmax(-1),
-            "these are the masked scores: softmax is missing": hidden,
-            "each token must see itself: the diagonal is hidden": weights_of(look.tril(-1)),
-            "the rows of one text were taken for all": weights_of(look)[:1].expand(B, T, T),
-        },
-        "softmax over the last axis of scores that are -inf where may_look is False",
-    )
-    if (weights[:, ~look] != 0).any():
+    mistakes = {
+        "softmax came before the mask, so rows no longer sum to 1: mask the scores": late,
+        "softmax, mask, divide: one hidden score is 200, so its row becomes 0 / 0, or in powers "
+        "of your own inf · 0. Mask the scores first, with -inf": late / late.sum(-1, True),
+        "one score is 100 and one 200, and exp overflows: fill with -inf, then F.softmax, "
+        "which subtracts each row's largest score first": naive / naive.sum(-1, True),
+        "the mask is the wrong way round: masked_fill hides where True, may_look shows where "
+        "True; use ~": weights_of(~look),
+        "nan: 0 * inf, or +inf in place of -inf? Use masked_fill with -inf": nan,
+        "may_look is not used: here it hides more than the future": weights_of(past),
+        "the last T rows and columns of may_look: the first T are wanted": weights_of(last),
+        "softmax over the queries: each row must sum to 1, so dim=-1": hidden.softmax(-2),
+        "softmax over the texts of the batch: each row must sum to 1, so dim=-1": hidden.softmax(0),
+        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scores * look).softmax(-1),
+        "1 in place of -inf? e^1 is not 0: fill with -inf": weights_of(look, 1.0),
+        "no mask: the future has weight": scores.softmax(-1),
+        "these are the masked scores: softmax is missing": hidden,
+        "each token must see itself: the diagonal is hidden": weights_of(look.tril(-1)),
+        "the rows of one text were taken for all": weights_of(look)[:1].expand(B, T, T),
+    }
+    wanted = "softmax over the last axis of scores that are -inf where may_look is False"
+    compare(weights, weights_of(look), mistakes, wanted)
+    if (torch.as_tensor(weights)[:, ~look] != 0).any():
         raise Wrong(finite)
     if not (torch.equal(given[0], scores) and torch.equal(given[1], may_look)):
         raise Wrong(
-            "right, but the caller's own tensors were changed: masked_fill, not masked_fill_ or [...] ="
+            "right, but the caller's own tensors were changed: masked_fill, not masked_fill_ "
+            "or [...] ="
         )
     return "each row sums to 1, what is hidden is exactly 0"
 
@@ -137,232 +143,212 @@ def causal_attention(answer):
     w_q, w_k = torch.randn(2, C, hs, generator=generator) * C**-0.5
     w_v = torch.randn(C, d, generator=generator)
     q, k, v = x @ w_q, x @ w_k, x @ w_v
-    raw = q @ k.transpose(1, 2)
+    raw = q @ k.mT
     past = torch.ones(T, T, dtype=torch.bool).tril()
 
     def weights(scores, look=past, dim=-1):
-        return scores.masked_fill(~look, float("-inf")).softmax(dim)
+        return scores.masked_fill(~look, -INF).softmax(dim)
 
-    scaled = raw * hs**-0.5
-    right = weights(scaled)
-    late = scaled.softmax(-1) * past
-    no_transpose = "the matrices are (C, hs): x @ w_q as it is, no transpose"
-    last_two = "of k swap the last two axes only: k.transpose(-2, -1)"
-    out = call(
-        answer,
-        x.clone(),
-        w_q.clone(),
-        w_k.clone(),
-        w_v.clone(),
-        explain={
-            f"and {hs}x{C})": no_transpose,
-            f"and {d}x{C})": no_transpose,
-            ".T": last_two,
-            "size": last_two,
-            "shape": last_two,
-        },
-    )
-    compare(
-        out,
-        right @ v,
-        {
-            "not scaled: multiply the scores by hs ** -0.5": weights(raw) @ v,
-            "scaled by n_embd, the width of x: the sum runs over the hs entries of a query": weights(
-                raw * C**-0.5
-            )
-            @ v,
-            "scaled by T: the sum runs over the hs entries of a query, the last axis of q": weights(
-                raw * T**-0.5
-            )
-            @ v,
-            "scaled by the width of the values: the sum runs over the hs entries of a query": weights(
-                raw * d**-0.5
-            )
-            @ v,
-            "divided by hs, or by its root twice: a variance goes with the square of a factor, so once by the root": weights(
-                raw / hs
-            )
-            @ v,
-            "multiplied by the root of hs: divide by it": weights(raw * hs**0.5) @ v,
-            "the weights are scaled, after softmax: scale the scores": weights(raw) * hs**-0.5 @ v,
-            "queries and keys are swapped: row i belongs to the query of token i": weights(
-                scaled.transpose(1, 2)
-            )
-            @ v,
-            "queries with queries: the keys are x @ w_k": weights(q @ q.transpose(1, 2) * hs**-0.5)
-            @ v,
-            "keys with keys: the queries are x @ w_q": weights(k @ k.transpose(1, 2) * hs**-0.5)
-            @ v,
-            "no mask: the future has weight": scaled.softmax(-1) @ v,
-            "the mask is the wrong way round: masked_fill hides where True": weights(scaled, ~past)
-            @ v,
-            "the mask hides the past and shows the future: hide above the diagonal, triu(1)": weights(
-                scaled, past.T
-            )
-            @ v,
-            "each token must see itself: triu() takes the diagonal along, triu(1) does not": weights(
-                scaled, past.tril(-1)
-            )
-            @ v,
-            "softmax came before the mask, so rows no longer sum to 1: mask the scores": late @ v,
-            "0 * inf is nan: use masked_fill": torch.full((B, T, d), torch.nan),
-            "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (scaled * past).softmax(-1)
-            @ v,
-            "softmax over the queries: each row must sum to 1, so dim=-1": weights(scaled, dim=-2)
-            @ v,
-            "softmax over the texts of the batch: each row must sum to 1, so dim=-1": weights(
-                scaled, dim=0
-            )
-            @ v,
-            "softmax is missing: scores are not weights": scaled * past @ v,
-            "the weights are transposed: weights @ v": right.transpose(1, 2) @ v,
-            "these are the scores: mask, softmax and values are missing": scaled,
-            "these are the weights: multiply by the values, x @ w_v": right,
-            "the tokens themselves are mixed: the values are x @ w_v": right @ x,
-            "the keys are mixed: the values are x @ w_v": right @ k,
-            "the queries are mixed: the values are x @ w_v": right @ q,
-        },
-        "score, scale, mask, softmax, mix: one of the five differs",
-    )
-    with_large_scores(
-        call(answer, 10 * x, w_q.clone(), w_k.clone(), w_v.clone()),
-        weights(100 * scaled) @ (10 * v),
-    )
+    def mix(scores, **options):
+        return weights(scores, **options) @ v
+
+    def run(x):
+        refuse = forbidden("write it from its parts: score, scale, mask, softmax, mix")
+        no_transpose = "the matrices are (C, hs): x @ w_q as it is, no transpose"
+        last_two = "of k swap the last two axes only: k.transpose(-2, -1)"
+        reasons = {f"and {hs}x{C})": no_transpose, f"and {d}x{C})": no_transpose}
+        reasons |= dict.fromkeys((".T", "size", "shape"), last_two)
+        with mock.patch.object(F, "scaled_dot_product_attention", refuse):
+            return call(answer, x, w_q.clone(), w_k.clone(), w_v.clone(), explain=reasons)
+
+    nan, next_too = torch.full((B, T, d), torch.nan), torch.ones_like(past).tril(1)
+    scaled, root = raw * hs**-0.5, "the sum runs over the hs entries of a query"
+    right, late, zeros = weights(scaled), scaled.softmax(-1) * past, (scaled * past).softmax(-1)
+    reshaped, sideways, hidden = k.reshape(B, hs, T), scaled.mT, scaled.masked_fill(~past, -INF)
+    mistakes = {
+        "not scaled: multiply the scores by hs ** -0.5": mix(raw),
+        f"scaled by n_embd, the width of x: {root}": mix(raw * C**-0.5),
+        f"scaled by T: {root}, the last axis of q": mix(raw * T**-0.5),
+        f"scaled by B: {root}, the last axis of q": mix(raw * B**-0.5),
+        f"scaled by the width of the values: {root}": mix(raw * d**-0.5),
+        "divided by hs, or by its root twice: a variance goes with the square of a factor, "
+        "so once by the root": mix(raw / hs),
+        "multiplied by the root of hs: divide by it": mix(raw * hs**0.5),
+        "the weights are scaled, after softmax: scale the scores": mix(raw) * hs**-0.5,
+        "queries and keys are swapped: row i belongs to the query of token i": mix(sideways),
+        "queries with queries: the keys are x @ w_k": mix(q @ q.mT * hs**-0.5),
+        "keys with keys: the queries are x @ w_q": mix(k @ k.mT * hs**-0.5),
+        "view and reshape cut the numbers anew, they do not swap axes: k.transpose(-2, -1)": mix(
+            q @ reshaped * hs**-0.5
+        ),
+        "no mask: the future has weight": scaled.softmax(-1) @ v,
+        "the mask is the wrong way round: masked_fill hides where True": mix(scaled, look=~past),
+        "the mask hides the past and shows the future: hide above the diagonal, triu(1)": mix(
+            scaled, look=past.T
+        ),
+        "each token must see itself: triu(1), which leaves out the diagonal": mix(
+            scaled, look=past.tril(-1)
+        ),
+        "each token sees the next one too: triu(1), not triu(2)": mix(scaled, look=next_too),
+        "softmax came before the mask, so rows no longer sum to 1: mask the scores": late @ v,
+        "nan: 0 * inf, or +inf in place of -inf? Use masked_fill with -inf": nan,
+        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": zeros @ v,
+        "softmax over the queries: each row must sum to 1, so dim=-1": mix(scaled, dim=-2),
+        "softmax over the texts: each row must sum to 1, so dim=-1": mix(scaled, dim=0),
+        "softmax is missing: scores are not weights": scaled * past @ v,
+        "the weights are transposed: weights @ v": right.mT @ v,
+        "these are the scores: mask, softmax and values are missing": scaled,
+        "these are the masked scores: softmax and values are missing": hidden,
+        "these are the weights: multiply by the values, x @ w_v": right,
+        "the tokens themselves are mixed: the values are x @ w_v": right @ x,
+        "the keys are mixed: the values are x @ w_v": right @ k,
+        "the queries are mixed: the values are x @ w_v": right @ q,
+        "only the first text of the batch: all B texts are wanted": (right @ v)[:1],
+    }
+    given = x.clone()
+    wanted = "score, scale, mask, softmax, mix: one of the five differs"
+    compare(run(given), right @ v, mistakes, wanted)
+    if not torch.equal(given, x):
+        raise Wrong("right, but the caller's x was changed: work on new tensors")
+    with_large_scores(torch.as_tensor(run(10 * x)), weights(100 * scaled) @ (10 * v))
     return "score, scale, mask, softmax, mix"
 
 
 @exercise
 def is_causal(answer):
     B, T, C = 2, 6, 3
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(B, T, C, generator=generator)
-
-    def past(x):
-        return torch.ones(x.size(1), x.size(1)).tril()
-
-    def mean(x):
-        return past(x) / past(x).sum(dim=1, keepdim=True) @ x
-
-    def attend(x, mask_first):
-        scores = x @ x.transpose(1, 2)
-        if mask_first:
-            return scores.masked_fill(past(x) == 0, float("-inf")).softmax(-1) @ x
-        return (scores.softmax(-1) * past(x)) @ x
-
-    def leak(x, to, source, size=1.0, entries=slice(None)):
-        """The mean of the past, and at `to` a little of token `source`."""
-        out = mean(x)
-        if max(to, source) < x.size(1):
-            out[:, to, entries] += size * x[:, source, entries]
-        return out
-
-    causal = {
-        "the mean of the past": mean,
-        "causal attention": lambda x: attend(x, mask_first=True),
-        "a function of each token alone": lambda x: x.square(),
-    }
-    steps = {
-        "a leak by a step": lambda x: x.cumsum(1) + (x[:, -1:, :1] > 2.5).float(),
-        "a leak that sets in above 3": lambda x: x.cumsum(1) + (x[:, -1:] - 3).relu(),
-    }
-    centred = {
-        "a leak from x - x.mean(-1, keepdim=True)": lambda x: (x - x.mean(-1, keepdim=True)).flip(1)
-    }
-    leaky = (
-        {
-            "attention without a mask": lambda x: (x @ x.transpose(1, 2)).softmax(-1) @ x,
-            "attention masked after softmax": lambda x: attend(x, mask_first=False),
-            "a function whose first output sees the last token": lambda x: leak(
-                x, 0, x.size(1) - 1
-            ),
-            "a function that lets only token 2 see token 3": lambda x: leak(x, 2, 3),
-            "a function that lets only token 4 see token 5": lambda x: leak(x, 4, 5),
-            "a function that lets only token 0 see token 1": lambda x: leak(x, 0, 1),
-            "a leak in one of three entries": lambda x: leak(x, 1, 4, entries=slice(2, 3)),
-            "a leak of one in a thousand": lambda x: leak(x, 1, 3, size=1e-3),
-            "a leak in the second text alone": lambda x: torch.cat(
-                [x[:1].cumsum(1), x[1:].flip(1)]
-            ),
-        }
-        | centred
-        | steps
-    )
-    said, touched, piled = {}, False, False
-    for name, f in (causal | leaky).items():
-        given, seen = x.clone(), []
+    x = torch.randn(B, T, C, generator=torch.Generator().manual_seed(0))
+    verdicts, seen, touched = {}, [], False
+    for name, f in (CAUSAL | LEAKY).items():
+        given = x.clone()
 
         def spied(x):
             seen.append(x.detach().clone())
             return f(x)
 
         torch.manual_seed(3)  # the same changes at each call of the check
-        result = call(answer, spied, given)
-        said[name] = truth(result)
+        starts = {"numel() == 0": "nothing stands before token 0: begin with token 1"}
+        verdicts[name] = truth(call(answer, spied, given, explain=starts))
         touched |= not torch.equal(given, x)
-        for at in (
-            (other != x).any(-1).any(0).nonzero().flatten().tolist()
-            for other in seen
-            if other.shape == x.shape
-        ):
-            piled |= (
-                len(at) > 1 and T - 1 not in at
-            )  # several tokens changed, and not all from one on
-    missed, accused = (
-        [name for name in leaky if said[name]],
-        [name for name in causal if not said[name]],
-    )
-    if missed and len(missed) == len(leaky):
+    changes = [other - x for other in seen if other.shape == x.shape]
+    missed = [name for name in LEAKY if verdicts[name]]
+    accused = [name for name in CAUSAL if not verdicts[name]]
+    if len(missed) == len(LEAKY):
         raise Wrong(
-            "it never finds a leak, not even "
-            + missed[0]
-            + "; did it change x itself? Change x.clone()"
+            f"it never finds a leak, not even {missed[0]}; did it change x itself? Change x.clone()"
         )
-    if accused and (touched or piled):
+    if accused and (touched or piled_up(changes)):
         raise Wrong(
             f"False for {accused[0]}: the changes piled up; take a fresh x.clone() for each token t"
         )
     if accused:
         raise Wrong(
-            f"False for {accused[0]}: a changed token may change its own output and later ones; compare only those before it"
+            f"False for {accused[0]}: a changed token may change its own output and later ones; "
+            "compare only those before it"
         )
-    if missed and set(missed) <= set(steps):
+    one_sided = set(missed) & {LOWERS, RAISES}  # all functions get the same changes
+    if len(one_sided) == 1 and set(missed) <= RARE:
         raise Wrong(
-            f"True for {missed[0]}: at most x its slope is 0, so x as it is, one change or small ones can miss it; try many large random changes"
-        )
-    if missed and set(missed) <= set(steps | centred):
-        raise Wrong(
-            f"True for {missed[0]}: it does not move when all entries move alike; change them at random"
+            f"True for {one_sided.pop()}: your test looks for a difference of the other sign; "
+            "take .abs() of the difference before .max()"
         )
     if missed:
-        raise Wrong(
-            f"True for {missed[0]}: change every token in turn, in all its entries and in every text, of the batch as it is given, and compare all outputs before it"
+        raise Wrong(f"True for {missed[0]}: {why_missed(set(missed), changes)}")
+    return f"{len(LEAKY)} leaks found, {len(CAUSAL)} causal functions cleared"
+
+
+def piled_up(changes):
+    """Were several tokens changed at once, and not all from one on?"""
+    tokens = [change.any(-1).any(0).nonzero().flatten().tolist() for change in changes]
+    return any(len(at) > 1 and change.size(1) - 1 not in at for at, change in zip(tokens, changes))
+
+
+def why_missed(missed, changes):
+    """The likeliest reason why these leaks were not found."""
+    moved = [change for change in changes if change.any()]
+    alike = all(torch.allclose(c, c[..., :1].expand_as(c), atol=1e-5) for c in moved)
+    if missed <= RARE:
+        return (
+            "it leaks only where an entry of the later token is large. One change, or small ones, "
+            "can miss it: try some twenty random changes of each token, several times its size"
         )
-    return f"{len(leaky)} leaks found, {len(causal)} causal functions cleared"
+    if missed <= RARE | {CENTRED} and alike:
+        return "it does not move when all entries move alike; change them at random"
+    if missed <= RARE | {CENTRED}:
+        return (
+            "the differences of its outputs cancel in a sum or a mean: "
+            "look at the largest .abs() of all"
+        )
+    return (
+        "change every token in turn, in all its entries and in every text, of the batch as it is "
+        "given, and compare all outputs before it"
+    )
+
+
+def mean_of_past(x):
+    past = torch.ones(x.size(1), x.size(1)).tril()
+    return past / past.sum(dim=1, keepdim=True) @ x
+
+
+def attend(x, mask_first=True):
+    scores, past = x @ x.mT, torch.ones(x.size(1), x.size(1)).tril()
+    if mask_first:
+        return scores.masked_fill(past == 0, -INF).softmax(-1) @ x
+    return (scores.softmax(-1) * past) @ x
+
+
+def leak(x, to, source, size=1.0, entries=slice(None)):
+    """The mean of the past, and at `to` a little of token `source`."""
+    out = mean_of_past(x)
+    if max(to, source) < x.size(1):
+        out[:, to, entries] += size * x[:, source, entries]
+    return out
+
+
+def far_out(x):
+    """Positive where an entry of the last token is beyond 4, on either side: (B, 1, C)."""
+    return (x[:, -1:].abs() - 4).relu()
+
+
+CAUSAL = {
+    "the mean of the past": mean_of_past,
+    "causal attention": attend,
+    "a function of each token alone": lambda x: x.square(),
+}
+LOWERS, RAISES = "a leak that only lowers outputs", "a leak that only raises outputs"
+CENTRED = "a leak from x - x.mean(-1, keepdim=True)"
+STEP = "a leak by a step"
+RARE = {STEP, "a leak that sets in above 3", LOWERS, RAISES}
+LEAKY = {
+    "attention without a mask": lambda x: (x @ x.mT).softmax(-1) @ x,
+    "attention masked after softmax": lambda x: attend(x, mask_first=False),
+    "a function whose first output sees the last token": lambda x: leak(x, 0, x.size(1) - 1),
+    "a function that lets only token 2 see token 3": lambda x: leak(x, 2, 3),
+    "a function that lets only token 4 see token 5": lambda x: leak(x, 4, 5),
+    "a function that lets only token 0 see token 1": lambda x: leak(x, 0, 1),
+    "a leak in one of three entries": lambda x: leak(x, 1, 4, entries=slice(2, 3)),
+    "a leak of one in a thousand": lambda x: leak(x, 1, 3, size=1e-3),
+    "a leak in the second text alone": lambda x: torch.cat([x[:1].cumsum(1), x[1:].flip(1)]),
+    CENTRED: lambda x: (x - x.mean(-1, keepdim=True)).flip(1),
+    STEP: lambda x: x.cumsum(1) + (x[:, -1:, :1] > 2.5).float(),
+    "a leak that sets in above 3": lambda x: x.cumsum(1) + (x[:, -1:] - 3).relu(),
+    LOWERS: lambda x: mean_of_past(x) - far_out(x),
+    RAISES: lambda x: mean_of_past(x) + far_out(x),
+}
 
 
 @exercise
 def look_one_back(answer):
     for T in (5, 9, 256):
-        result = call(answer, T)
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise Wrong("return two tensors, q and k")
-        q, k = result
-        if (
-            not all(isinstance(part, torch.Tensor) for part in (q, k))
-            or q.dim() != 2
-            or q.shape != k.shape
-            or len(q) != T
-            or not q.numel()
-        ):
-            raise Wrong(f"q and k must be tensors of one shape (T, hs), here with T = {T}")
-        scores = q.double() @ k.double().T * q.size(1) ** -0.5
+        q, k = queries_and_keys(call(answer, T), T)
+        scores = q @ k.T * q.size(1) ** -0.5
         if not scores.isfinite().all():
             raise Wrong(
-                "some scores are not finite: the mask is applied for you, large finite numbers do the rest"
+                "some scores are not finite: the mask is applied for you, large finite numbers "
+                "do the rest"
             )
-        weights = scores.masked_fill(
-            torch.ones(T, T, dtype=torch.bool).triu(1), float("-inf")
-        ).softmax(-1)
+        future = torch.ones(T, T, dtype=torch.bool).triu(1)
+        weights = scores.masked_fill(future, -INF).softmax(-1)
         back, itself = weights.diagonal(-1), weights.diagonal()[1:]
         reads = weights[2:].argmax(dim=-1) - torch.arange(2, T)
         if (back >= 0.99).all():
@@ -371,7 +357,8 @@ def look_one_back(answer):
             raise Wrong("the wrong way: the query of i matches the key of i + 1, which is masked")
         if (scores.amax() - scores.amin()) < 1e-9:
             raise Wrong(
-                "all scores are equal, which gives the mean: the query of i must match the key of i - 1 only"
+                "all scores are equal, which gives the mean: the query of i must match the key "
+                "of i - 1 only"
             )
         if (reads == 0).all():
             raise Wrong("each token looks at itself: the query of i must match the key of i - 1")
@@ -379,10 +366,28 @@ def look_one_back(answer):
             raise Wrong("two back: the query of i must match the key of i - 1")
         if (back > weights.tril(-2).amax(dim=-1)[1:]).all() and (back > itself).all():
             raise Wrong(
-                f"the right place, but with T = {T} the least weight is {back.min():.2f}: make the scores larger (hs ** -0.5 shrinks them)"
+                f"the right position, but with T = {T} the least weight is {back.min():.2f}: "
+                "make the scores larger (hs ** -0.5 shrinks them)"
             )
         worst = int(back.argmin()) + 1
         raise Wrong(
-            f"with T = {T} token {worst} gives token {worst - 1} a weight of {back.min():.2f}: its query must match that key only"
+            f"with T = {T} token {worst} gives token {worst - 1} a weight of {back.min():.2f}: "
+            "its query must match that key only"
         )
     return "a head that looks one back, whatever stands there"
+
+
+def queries_and_keys(result, T):
+    """The two tables of an answer, from tensors, arrays or lists."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Wrong("return two tensors, q and k")
+    try:
+        q, k = (torch.as_tensor(part).double() for part in result)
+    except Exception:
+        raise Wrong("q and k must be two tables of numbers") from None
+    if q.dim() != 2 or q.shape != k.shape or len(q) != T or not q.numel():
+        raise Wrong(
+            f"q and k must have one shape (T, hs), here with T = {T}, "
+            f"not {tuple(q.shape)} and {tuple(k.shape)}"
+        )
+    return q, k

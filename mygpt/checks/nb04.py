@@ -1,9 +1,12 @@
 """Checks of notebook 04's exercises."""
 
 import torch
+from torch import nn
 
-from mygpt.checks import call, compare, exercise, with_large_scores
+from mygpt.checks import NotAttempted, Wrong, call, compare, exercise, own_or, with_large_scores
 from mygpt_helpers import GPTConfig, Head
+
+__all__ = ["own_or"]
 
 
 @exercise
@@ -66,13 +69,15 @@ def head_contributions(answer):
     crossed = torch.stack(
         [out.reshape(B, nh, T, hs)[:, h] @ columns[h].T for h in range(nh)], dim=1
     )
+    given = out.clone(), proj.clone()
     got = call(
         answer,
-        out,
-        proj,
+        *given,
         nh,
         explain={"mat1 and mat2": "cut proj_weight along its columns, dim=-1, as you cut out"},
     )
+    if not (torch.equal(given[0], out) and torch.equal(given[1], proj)):
+        raise Wrong("it changes the tensors it is given: work on copies, or cut them into pieces")
     compare(
         got,
         torch.stack(parts, dim=1),
@@ -82,6 +87,12 @@ def head_contributions(answer):
             "(B, T, nh, C): the heads belong in the second place, dim=1": torch.stack(parts, dim=2),
             "(B, T, nh * C): stack them on an axis of their own, dim=1, do not concatenate": torch.cat(
                 parts, dim=-1
+            ),
+            "the heads were joined along an axis that was there: torch.stack makes a new one, dim=1": torch.cat(
+                parts, dim=1
+            ),
+            "the heads were joined along the batch: torch.stack makes a new axis, dim=1": torch.cat(
+                parts
             ),
             "these are the findings: each still has to meet its columns of proj_weight": torch.stack(
                 findings, dim=1
@@ -117,7 +128,9 @@ def merge_heads(answer):
             "the right shape, but tokens and heads are mixed: bring time before the heads first": out.reshape(
                 B, T, nh * hs
             ),
-            "heads and time have changed places; now join the last two axes": out.transpose(1, 2),
+            "heads and time are exchanged, which is right; now join the last two axes": out.transpose(
+                1, 2
+            ),
             "the heads of a token are interleaved: head 0's entries first, then head 1's": out.permute(
                 0, 2, 3, 1
             ).flatten(2),
@@ -133,6 +146,9 @@ def merge_heads(answer):
             "the wrong two axes are exchanged: heads and time, 1 and 2": out.transpose(
                 2, 3
             ).reshape(B, T, nh * hs),
+            "batch and heads are exchanged: exchange heads and time, axes 1 and 2": out.transpose(
+                0, 1
+            ).flatten(2),
             "the heads are added up: put them side by side": out.sum(dim=1),
             "the heads are averaged: put them side by side": out.mean(dim=1),
             "(B * T, nh * hs): keep the batch axis": out.transpose(1, 2).reshape(B * T, nh * hs),
@@ -188,6 +204,18 @@ def pack_heads(answer):
             "stacked on new axes: concatenate, so that the shape is (3C, C)": torch.stack(
                 [torch.stack(q), torch.stack(k), torch.stack(v)]
             ),
+            "stacked on a new axis: torch.cat joins along an axis that is there, torch.stack adds one": torch.stack(
+                q + k + v
+            ),
+            "each matrix is transposed: a Linear keeps its outputs as rows, (hs, C)": torch.cat(
+                [w.T for w in q + k + v]
+            ),
+            "head 0 is there three times: take each head once": torch.cat(
+                [q[0]] * 3 + [k[0]] * 3 + [v[0]] * 3
+            ),
+            "the keys are there twice, where the values belong": torch.cat(q + k + k),
+            "the queries are there twice, where the keys belong": torch.cat(q + q + v),
+            "only queries and keys: the values go below them": torch.cat(q + k),
             "queries, keys and values stand side by side: concatenate them along dim=0 too": torch.cat(
                 [torch.cat(q), torch.cat(k), torch.cat(v)], dim=1
             ),
@@ -208,11 +236,13 @@ def multi_query(answer):
     w_query = torch.randn(C, nh * hs, generator=generator)
     w_key, w_value = torch.randn(2, C, hs, generator=generator)
 
-    def attend(scale=hs**-0.5, mask="before", dim=-1, mix=False, merge="right", swap=False):
+    def attend(scale=hs**-0.5, mask="before", dim=-1, cut="right", merge="right", swap=False):
         q = x @ w_query
-        q = (
-            q.reshape(B, nh, T, hs) if mix else q.view(B, T, nh, hs).transpose(1, 2)
-        )  # (B, nh, T, hs)
+        q = {
+            "right": q.view(B, T, nh, hs).transpose(1, 2),  # (B, nh, T, hs)
+            "at once": q.reshape(B, nh, T, hs),
+            "interleaved": q.view(B, T, hs, nh).permute(0, 3, 1, 2),
+        }[cut]
         k, v = (x @ w_key)[:, None], (x @ w_value)[:, None]  # (B, 1, T, hs)
         k, v = (v, k) if swap else (k, v)
         scores = q @ k.transpose(-2, -1) * scale
@@ -229,6 +259,7 @@ def multi_query(answer):
             "right": out.transpose(1, 2).flatten(2),
             "none": out,
             "view": out.reshape(B, T, nh * hs),
+            "below": out.flatten(1, 2),
             "interleaved": out.permute(0, 2, 3, 1).flatten(2),
             "sum": out.sum(dim=1),
         }[merge]
@@ -265,14 +296,20 @@ def multi_query(answer):
             "divided by head_size: by its square root": attend(scale=1 / hs),
             "multiplied by the root of head_size: divide": attend(scale=hs**0.5),
             "the queries were viewed as (B, nh, T, hs) at once: view (B, T, nh, hs), then transpose": attend(
-                mix=True
+                cut="at once"
             ),
             "the heads were not transposed back before they were joined": attend(merge="view"),
             "neither split nor merge transposes: each head holds pieces of a few tokens": attend(
-                mix=True, merge="view"
+                cut="at once", merge="view"
             ),
             "the heads' entries are interleaved: head 0's first, then head 1's": attend(
                 merge="interleaved"
+            ),
+            "the queries are cut as (hs, n_head): a head's entries lie together, so view (n_head, hs)": attend(
+                cut="interleaved"
+            ),
+            "the heads are below each other, (B, nh * T, hs): put them side by side, (B, T, nh * hs)": attend(
+                merge="below"
             ),
             "(B, nh, T, hs): put the heads side by side, (B, T, nh * hs)": attend(merge="none"),
             "the heads are added up: put them side by side": attend(merge="sum"),
@@ -284,3 +321,138 @@ def multi_query(answer):
         call(answer, 10 * x, w_query, w_key, w_value, nh), 10 * attend(scale=100 * hs**-0.5)
     )
     return "all heads read with one key and one value for each token"
+
+
+@exercise
+def multi_head_attention(answer):
+    B, T, C, nh = 2, 5, 12, 3
+    hs = C // nh
+    config = GPTConfig(vocab_size=5, block_size=7, n_layer=1, n_head=nh, n_embd=C, dropout=0.0)
+    module = call(
+        answer,
+        config,
+        explain={"before Module.__init__": "the first line of __init__ is super().__init__()"},
+    )
+    if not isinstance(module, nn.Module):
+        raise Wrong("the class does not inherit from nn.Module: class Name(nn.Module)")
+    names = {name for name, _ in module.named_parameters()}
+    if not names:
+        if module_says_nothing(module, torch.randn(B, T, C)):
+            raise NotAttempted
+        raise Wrong(
+            "it has no parameters: make nn.Linear layers in __init__, as self.qkv and self.proj"
+        )
+    missing = {"qkv.weight", "proj.weight"} - names
+    if missing:
+        raise Wrong(
+            f"there is no parameter {sorted(missing)[0]}: two nn.Linear are wanted, self.qkv and "
+            "self.proj, as attributes of their own and not in a list"
+        )
+    biases = sorted(name for name in names if name.endswith("bias"))
+    if biases:
+        raise Wrong(f"{biases[0]} is there: no biases are wanted, nn.Linear(..., bias=False)")
+    extra = sorted(names - {"qkv.weight", "proj.weight"})
+    if extra:
+        raise Wrong(
+            f"{extra[0]} is a parameter too: two matrices are enough (a mask is a buffer, or is made "
+            "in forward)"
+        )
+    for name, shape in (("qkv", (3 * C, C)), ("proj", (C, C))):
+        found = tuple(getattr(module, name).weight.shape)
+        if found != shape:
+            raise Wrong(f"{name}.weight is {found}, and {shape} is wanted for n_embd {C}")
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(3 * C, C, generator=generator) * 0.5  # attention far from an even mean
+    proj = torch.randn(C, C, generator=generator)
+    with torch.no_grad():
+        module.qkv.weight.copy_(qkv)
+        module.proj.weight.copy_(proj)
+    x = torch.randn(B, T, C, generator=generator)
+
+    def attend(x, scale=hs**-0.5, mask="before", dim=-1, cut="right", merge="right",
+               order="qkv", project=True, interleaved=False):  # fmt: skip
+        B, T, _ = x.shape
+        parts = dict(zip("qkv", (x @ qkv.T).split(C, dim=-1)))
+        if interleaved:  # cut head by head: q, k and v of head 0 first
+            parts = (x @ qkv.T).view(B, T, nh, 3 * hs).split(hs, dim=-1)
+            parts = dict(zip("qkv", (part.flatten(2) for part in parts)))
+        q, k, v = (
+            parts[letter].view(B, T, nh, hs).transpose(1, 2)
+            if cut == "right"
+            else parts[letter].reshape(B, nh, T, hs)
+            for letter in order
+        )
+        scores = q @ k.transpose(-2, -1) * scale
+        past = torch.ones(T, T, dtype=torch.bool).tril()
+        if mask == "before":
+            scores = scores.masked_fill(~past, float("-inf"))
+        if mask == "inverted":
+            scores = scores.masked_fill(past.tril(-1), float("-inf"))
+        weights = scores.softmax(dim=dim)
+        if mask == "after":
+            weights = weights * past
+        out = weights @ v
+        out = out.transpose(1, 2).flatten(2) if merge == "right" else out.reshape(B, T, C)
+        return out @ proj.T if project else out
+
+    got = call(
+        module,
+        x,
+        explain={
+            "invalid for input of size": "cut with n_head and n_embd // n_head of this config, and T = x.size(1)",
+            "must match the size": "T may be shorter than block_size: use mask[:T, :T]",
+            "view size": "view needs the numbers in their order in memory: after a transpose use flatten or reshape",
+        },
+    )
+    compare(
+        got,
+        attend(x),
+        {
+            "the mask is missing: every token sees the future": attend(x, mask=None),
+            "the mask comes after softmax: fill the scores with -inf before it": attend(
+                x, mask="after"
+            ),
+            "the mask hides the past instead of the future": attend(x, mask="inverted"),
+            "softmax runs over the queries: dim=-1, over the keys": attend(x, dim=-2),
+            "softmax runs over the queries, and the mask is missing": attend(x, dim=-2, mask=None),
+            "the scores are not scaled: multiply by head_size ** -0.5": attend(x, scale=1.0),
+            "scaled by n_embd: the scores are sums over head_size numbers": attend(
+                x, scale=C**-0.5
+            ),
+            "divided by head_size: divide by its square root": attend(x, scale=1 / hs),
+            "multiplied by the root of head_size: divide": attend(x, scale=hs**0.5),
+            "the projection is missing at the end: self.proj(...)": attend(x, project=False),
+            "the parts were cut as (B, n_head, T, hs) at once: view (B, T, n_head, hs), then transpose": attend(
+                x, cut="at once"
+            ),
+            "the heads were not transposed back before they were joined": attend(
+                x, merge="at once"
+            ),
+            "neither the cut nor the way back transposes: each head holds pieces of a few tokens": attend(
+                x, cut="at once", merge="at once"
+            ),
+            "keys come first here: the order in qkv is queries, keys, values": attend(
+                x, order="kqv"
+            ),
+            "keys and values are exchanged: the order in qkv is queries, keys, values": attend(
+                x, order="qvk"
+            ),
+            "qkv is cut head by head: first all queries, then all keys, then all values": attend(
+                x, interleaved=True
+            ),
+        },
+        "not what a list of heads computes: compare with LoopMultiHeadAttention, part by part",
+        what="the output",
+    )
+    for length in (1, config.block_size):
+        z = torch.randn(B, length, C, generator=generator)
+        compare(call(module, z), attend(z), {}, f"right for T = {T}, but not for T = {length}")
+    return "it computes what a list of heads does, with two matrices"
+
+
+def module_says_nothing(module, x):
+    """Whether forward is still empty."""
+    try:
+        return module(x) is None
+    except Exception:
+        return False

@@ -24,7 +24,7 @@ DTYPES = pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 
 
 def randomise(model, times=10.0, seed=0):
-    """Matrices `times` their initialisation, vectors (biases, LayerNorm) moved by a random amount."""
+    """Matrices `times` their initialisation; biases and LayerNorms moved by a random amount."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -68,14 +68,13 @@ NAMES = {
 
 
 def as_gpt2(tensors):
-    """Our keys and tensors under GPT-2's keys; its Conv1D keeps a matrix as (in, out), nn.Linear as (out, in)."""
+    """Our keys and tensors under GPT-2's keys. Its Conv1D keeps a matrix as (in, out)."""
     renamed = {}
     for key, tensor in tensors.items():
         parts = key.split(".")
         is_linear = parts[-2] in ("qkv", "proj", "fc") and tensor.dim() == 2
-        renamed[".".join(NAMES.get(part, part) for part in parts)] = (
-            tensor.T if is_linear else tensor
-        )
+        name = ".".join(NAMES.get(part, part) for part in parts)
+        renamed[name] = tensor.T if is_linear else tensor
     return renamed
 
 
@@ -113,9 +112,8 @@ def test_logits_equal_gpt2s(T, dtype):
 @torch.no_grad()
 def test_attention_maps_equal_gpt2s(dtype):
     ours = our_gpt(dtype)
-    theirs = torch.stack(
-        their_gpt2(ours)(ids(13), output_attentions=True).attentions
-    )  # (n_layer, B, nh, T, T)
+    attentions = their_gpt2(ours)(ids(13), output_attentions=True).attentions
+    theirs = torch.stack(attentions)  # (n_layer, B, nh, T, T)
     assert gap(ours.attention_maps(ids(13)), theirs) < TOLERANCES[dtype]
 
 
@@ -124,10 +122,8 @@ def test_loss_and_every_gradient_equal_gpt2s(dtype):
     ours, x = our_gpt(dtype), ids(14)
     theirs = their_gpt2(ours)
     _, loss = ours(x[:, :-1], x[:, 1:])
-    their_logits = theirs(x[:, :-1]).logits
-    their_loss = F.cross_entropy(
-        their_logits.transpose(1, 2), x[:, 1:]
-    )  # its own loss is float32 always
+    their_logits = theirs(x[:, :-1]).logits.transpose(1, 2)  # (B, V, T)
+    their_loss = F.cross_entropy(their_logits, x[:, 1:])  # its own loss is always in float32
     assert gap(loss, their_loss) < TOLERANCES[dtype]
     loss.backward()
     their_loss.backward()
@@ -151,7 +147,7 @@ def test_the_wrong_gelu_would_pass_at_the_initialisation():
     assert gap(ours(ids(20))[0], theirs(ids(20)).logits) < TOLERANCES[torch.float32]
 
 
-# ----------------------------------------------------------------------------- nn.TransformerEncoderLayer
+# ----------------------------------------------------------------------------- PyTorch's layer
 
 
 def our_block(dtype, bias):
@@ -160,7 +156,7 @@ def our_block(dtype, bias):
 
 
 def as_encoder_layer(block, bias, activation=partial(F.gelu, approximate="tanh"), norm_first=True):
-    """PyTorch's layer with the block's weights; it is made for encoders, so the mask comes with the call."""
+    """PyTorch's layer with the block's weights. It is an encoder's, so each call gives the mask."""
     C, weight = CONFIG.n_embd, block.mlp.fc.weight
     layer = nn.TransformerEncoderLayer(
         C,

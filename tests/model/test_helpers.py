@@ -1,11 +1,18 @@
-"""Tokenizer, batches, loss, evaluation. Mistakes are numbered as in the course's list of famous ones."""
+"""Tokenizer, batches, loss, evaluation. Mistakes have their numbers in the course's list."""
 
+import inspect
 import math
+import re
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+import mygpt_helpers
+from mygpt.judge import mean_and_error
 from mygpt.text import load_text
 from mygpt_helpers import (
     GPT,
@@ -13,10 +20,10 @@ from mygpt_helpers import (
     CharTokenizer,
     GPTConfig,
     cross_entropy,
+    encode_text,
     evaluate,
     evaluation_mode,
     get_batch,
-    mean_and_error,
     split,
 )
 
@@ -25,6 +32,19 @@ SMALL = GPTConfig(vocab_size=11, block_size=8, n_layer=2, n_head=2, n_embd=12, d
 
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
+
+
+def examples():
+    """(call, value) of each `Example: call -> value` in the docstrings of the module."""
+    for thing in vars(mygpt_helpers).values():
+        for found in re.findall(r"Example: (.+) -> (.+)", inspect.getdoc(thing) or ""):
+            yield found
+
+
+@pytest.mark.parametrize("call, value", list(examples()))
+def test_the_examples_in_the_docstrings_are_true(call, value):
+    names = {**vars(mygpt_helpers), "tensor": torch.tensor}
+    assert repr(eval(call, names)) == repr(eval(value, names))
 
 
 # ----------------------------------------------------------------------------- tokenizer
@@ -37,22 +57,43 @@ def test_tokenizer_loses_nothing():
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.decode(torch.tensor(tokenizer.encode("to be"), dtype=torch.uint8)) == "to be"
     assert tokenizer.encode("") == [] and tokenizer.decode([]) == ""
+    assert CharTokenizer.from_dict(tokenizer.to_dict()).chars == tokenizer.chars
 
 
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda t: t.encode("abé"), ["'é'", "position 2", "3 characters"]),
-        (lambda t: t.decode([0, 3]), ["id 3", "0 to 2"]),
-        (lambda t: t.decode([-1]), ["id -1", "0 to 2"]),
-        (lambda t: CharTokenizer("abca"), ["'a'", "twice"]),
-        (lambda t: CharTokenizer(""), ["empty"]),
+        (lambda t: t.encode("abé"), r"'é' \(position 2\) is not among the 3 characters"),
+        (lambda t: t.decode([0, 3]), "id 3 is outside the vocabulary, 0 to 2"),
+        (lambda t: t.decode(torch.tensor([-1])), "id -1 is outside the vocabulary, 0 to 2"),
+        (lambda t: t.decode(torch.tensor([[0, 1]])), r"decode\(ids\[0\]\)"),
+        (lambda t: CharTokenizer("abca"), "repeats a character"),
+        (lambda t: CharTokenizer.from_text(""), "the vocabulary is empty"),
     ],
 )
 def test_tokenizer_names_what_is_wrong(call, words):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=words):
         call(CharTokenizer("abc"))
-    assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    "V, dtype",
+    [
+        (2, torch.uint8),
+        (256, torch.uint8),
+        (257, torch.int16),
+        (2**15, torch.int16),
+        (2**15 + 1, torch.int32),
+    ],
+)
+def test_any_number_of_characters_has_a_type_that_fits(V, dtype):
+    text = "".join(chr(0x4E00 + i) for i in range(V))
+    tokenizer = CharTokenizer.from_text(text)
+    ids = encode_text(tokenizer, text)
+    assert ids.dtype == dtype and ids.tolist() == list(range(V))
+    assert tokenizer.decode(ids) == text
+    x, y = get_batch(ids, V - 1, 1)
+    assert torch.equal(x[0], torch.arange(V - 1)) and y[0, -1] == V - 1
 
 
 # ----------------------------------------------------------------------------- batches
@@ -71,7 +112,7 @@ def test_mistake_11_batches_are_shifted_by_exactly_one_and_reach_both_ends():
 def test_mistake_11_too_short_data_is_refused():
     x, y = get_batch(torch.arange(6), 5, 3)
     assert x[0].tolist() == [0, 1, 2, 3, 4] and y[0, -1] == 5  # one window fits, and is found
-    with pytest.raises(ValueError, match="5 tokens are too few: block_size 5 needs at least 6"):
+    with pytest.raises(ValueError, match="5 tokens are too few: block_size 5 needs 6"):
         get_batch(torch.arange(5), 5, 3)
 
 
@@ -83,6 +124,59 @@ def test_batches_equal_the_plain_loop():
     for row, start in enumerate(starts.tolist()):
         assert x[row].tolist() == data[start : start + 7].tolist()
         assert y[row].tolist() == data[start + 1 : start + 8].tolist()
+
+
+def test_batches_stay_where_the_data_is_unless_told():
+    """ "meta" stands for a GPU: a device on which no number is ever computed."""
+    here, there = torch.arange(20), torch.arange(20, device="meta")
+    for generator in (None, seeded(0)):
+        untold = get_batch(there, 5, 2, generator)
+        told = get_batch(here, 5, 2, generator, device="meta")
+        assert {(part.device.type, part.shape) for part in untold + told} == {("meta", (2, 5))}
+
+
+WRONG_DATA = [
+    ([1, 2, 3], "data is of type list: .*encode_text"),
+    ("to be or not", "data is of type str: .*encode_text"),
+    (np.arange(20), "data is of type ndarray"),
+    (torch.zeros(4, 5).long(), r"data is torch.int64 of shape \(4, 5\): .*\(N,\)"),
+    (torch.zeros(20), "data is torch.float32"),
+]
+WRONG_SIZES = [0, -3, 2.5, 4.0, "4", True]
+
+
+@pytest.mark.parametrize("data, words", WRONG_DATA)
+def test_what_is_no_tensor_of_ids_gets_a_sentence(data, words):
+    with pytest.raises(ValueError, match=words):
+        get_batch(data, 2, 2)
+    with pytest.raises(ValueError, match=words):
+        evaluate(GPT(SMALL), data)
+
+
+@pytest.mark.parametrize("size", WRONG_SIZES)
+def test_sizes_are_whole_numbers(size):
+    data = torch.arange(11)
+    for call, name in [
+        (lambda: get_batch(data, size, 2), "block_size"),
+        (lambda: get_batch(data, 2, size), "batch_size"),
+        (lambda: evaluate(GPT(SMALL), data, size), "block_size"),
+        (lambda: GPTConfig(n_layer=size), "n_layer"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{name} is {size!r}: it must be an int of at least"):
+            call()
+
+
+def test_sizes_may_be_numpys():
+    two = np.int64(2)
+    assert get_batch(torch.arange(9), two, np.int32(3))[0].shape == (3, 2)
+    assert evaluate(GPT(SMALL), torch.arange(9), two) > 0
+    config = GPTConfig(11, np.int64(8), two, np.uint8(2), 12, np.float64(0.5), np.bool_(True))
+    plain = GPTConfig(11, 8, 2, 2, 12, 0.5, True)
+    assert config == plain
+    assert {type(value) for value in vars(config).values()} == {int, float, bool}
+    assert [type(value) for value in vars(config).values()] == [
+        type(value) for value in vars(plain).values()
+    ]
 
 
 def test_batches_come_from_their_generator_alone():
@@ -102,14 +196,36 @@ def test_mistake_12_the_split_is_one_cut_and_the_validation_text_is_shifted():
     assert (len(train_text), len(val_text)) == (1_003_854, 111_540)
 
     def speakers(part):
-        return [
-            speech.split("\n")[0]
-            for speech in part.split("\n\n")
-            if speech.split("\n")[0].endswith(":")
-        ]
+        first_lines = [speech.split("\n")[0] for speech in part.split("\n\n")]
+        return [line for line in first_lines if line.endswith(":")]
 
     known, heard = set(speakers(train_text)), speakers(val_text)
     assert sum(name not in known for name in heard) / len(heard) == pytest.approx(0.40, abs=0.01)
+
+
+def test_the_split_is_exact_for_any_share():
+    """The validation part is the share, rounded up: computed here with whole numbers only."""
+    for n in [0, 1, 2, 3, 7, 10, 30, 49, 99, 100, 101, 1000, 12_345, 1_115_394]:
+        for whole in [1, 2, 3, 6, 7, 9, 10, 64, 100, 1000]:
+            for part in range(min(whole, 100) + 1):
+                cut = n - -(-n * part // whole)
+                assert split(range(n), part / whole) == (range(cut), range(cut, n)), (part, whole)
+    assert len(split(range(10**9), 1e-8)[1]) == 10
+
+
+def test_the_split_takes_what_has_an_order():
+    array, text, words = np.arange(30), "abcdefghij", list("abc")
+    assert [part.tolist() for part in split(array, 0.07)] == [[*range(27)], [27, 28, 29]]
+    assert split(text, 0.9) == ("a", "bcdefghij")
+    assert split(words, Fraction(1, 3)) == (["a", "b"], ["c"])
+    assert split(words, 0) == (words, []) and split(words, 1) == ([], words)
+    assert [len(part) for part in split(torch.zeros(10, 8))] == [9, 1]  # rows of windows
+
+
+@pytest.mark.parametrize("share", [-0.5, 1.5, 90, float("nan"), "0.1", None, 1.0001])
+def test_the_split_refuses_what_is_no_share(share):
+    with pytest.raises(ValueError, match=f"validation is {share!r}: it must be a share, from 0"):
+        split(range(10), share)
 
 
 # ----------------------------------------------------------------------------- loss
@@ -118,14 +234,11 @@ def test_mistake_12_the_split_is_one_cut_and_the_validation_text_is_shifted():
 def test_mistake_13_each_row_of_logits_meets_its_own_target():
     logits = torch.randn(3, 5, 7, generator=seeded(0))  # B, T, V all different
     targets = torch.randint(7, (3, 5), generator=seeded(1))
-    by_hand = (
-        sum(-math.log(logits[b, t].softmax(0)[targets[b, t]]) for b in range(3) for t in range(5))
-        / 15
-    )
+    probs = logits.softmax(-1)
+    nats = [-math.log(probs[b, t, targets[b, t]]) for b in range(3) for t in range(5)]
+    by_hand = sum(nats) / 15
     assert cross_entropy(logits, targets).item() == pytest.approx(by_hand, rel=1e-5)
-    wrong = F.cross_entropy(
-        logits.transpose(0, 1).flatten(0, 1), targets.flatten()
-    )  # runs, and is wrong
+    wrong = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.flatten())  # it runs
     assert abs(wrong.item() - by_hand) > 0.01
     for model in (BigramLanguageModel(7), GPT(GPTConfig(7, 5, 1, 1, 4, 0.0))):
         idx = torch.randint(7, (3, 5), generator=seeded(2))
@@ -157,9 +270,7 @@ def test_bigram_trained_on_pairs_is_the_table_of_counts():
 def test_bigram_generates_by_its_table():
     model = BigramLanguageModel(5)
     next_of = torch.tensor([2, 0, 4, 1, 3])
-    model.token_embedding.weight.data = 100.0 * F.one_hot(
-        next_of, 5
-    )  # i is followed by next_of[i], surely
+    model.token_embedding.weight.data = 100.0 * F.one_hot(next_of, 5)  # next_of[i] follows i
     out = model.generate(torch.tensor([[0], [1]]), 4, seeded(0))
     assert out.tolist() == [[0, 2, 4, 3, 1], [1, 0, 2, 4, 3]]
     soft = BigramLanguageModel(5)
@@ -198,10 +309,8 @@ def test_mistake_15_evaluate_weights_by_tokens_over_all_of_the_data(length):
 
 def test_mistake_15_evaluate_in_many_batches_and_bytes():
     torch.manual_seed(0)
-    model, data = (
-        BigramLanguageModel(11),
-        torch.randint(11, (40_003,), generator=seeded(0), dtype=torch.uint8),
-    )
+    model = BigramLanguageModel(11)
+    data = torch.randint(11, (40_003,), generator=seeded(0), dtype=torch.uint8)
     ids = data.long()
     by_table = -model.token_embedding.weight.log_softmax(-1)[ids[:-1], ids[1:]].mean().item()
     for block_size in (1, 3, 64, 40_002, 50_000):
@@ -230,12 +339,55 @@ def test_mistake_14_evaluation_is_without_dropout_and_gives_the_mode_back():
     "arguments, words",
     [
         (dict(data=torch.tensor([1])), "1 tokens are too few"),
+        (dict(data=torch.tensor([], dtype=torch.long)), "0 tokens are too few"),
         (dict(data=torch.arange(9), reduction="sum"), "'sum'"),
+        (dict(data=torch.arange(11), block_size=9), "9 tokens exceed block_size 8"),
     ],
 )
 def test_evaluate_names_what_is_wrong(arguments, words):
     with pytest.raises(ValueError, match=words):
         evaluate(GPT(SMALL), **arguments)
+
+
+class Watched(nn.Module):
+    """The same logits after every token. It remembers their shapes, and takes little memory."""
+
+    def __init__(self, V):
+        super().__init__()
+        self.row, self.seen = nn.Parameter(torch.randn(V, generator=seeded(0))), []
+
+    def forward(self, idx):
+        logits = self.row.expand(*idx.shape, -1)
+        self.seen.append(tuple(logits.shape))
+        return logits, None
+
+
+@pytest.mark.parametrize("T", [1, 7, 128])
+@pytest.mark.parametrize("V", [2, 65, 1248, 50_257])
+def test_evaluate_stays_within_a_budget_of_logits(V, T):
+    most = min(2**14, 2**23 // V)  # tokens at once: the layers need memory too
+    model, data = Watched(V), torch.randint(V, (3 * most,), generator=seeded(1))
+    loss = evaluate(model, data, T)
+    assert loss == pytest.approx(-model.row.log_softmax(-1)[data[1:]].mean().item(), rel=1e-4)
+    assert max(B * length for B, length, _ in model.seen) <= most
+    assert max(math.prod(shape) for shape in model.seen) <= 2**23  # 33 MB
+    assert len(model.seen) <= 8  # and it does not creep through the text
+
+
+def test_a_model_is_measured_in_its_own_precision_and_in_float32_at_least():
+    torch.manual_seed(0)
+    model, data = GPT(SMALL).eval(), torch.randint(11, (30,), generator=seeded(0))
+    for parameter in model.parameters():
+        parameter.data *= 10
+    exact = model.double()
+    by_hand = nats_by_loop(exact, data, 8)
+    loss = evaluate(exact, data)
+    assert loss == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-13, abs=0)
+    half = exact.bfloat16()
+    logits = torch.cat([half(data[None, i : i + 8])[0][0] for i in range(0, 24, 8)])
+    sums, _ = evaluate(half, data[:25], reduction="none")
+    expected = F.cross_entropy(logits.float(), data[1:25], reduction="none").view(3, 8).sum(1)
+    assert torch.allclose(sums, expected.double(), rtol=1e-6)
 
 
 def test_mistake_15_the_error_is_that_of_stretches():
@@ -248,14 +400,13 @@ def test_mistake_15_the_error_is_that_of_stretches():
 
 
 def test_mistake_15_the_error_holds_where_neighbours_are_alike():
-    """Over many made-up texts with slow ups and downs, the true mean lies within 2 errors 95 % of the time."""
+    """In made-up texts with slow ups and downs, 2 errors hold the true mean 95 % of the time."""
     inside = {}
     for stretch in (8, 2048):
         hits = 0
         for seed in range(200):
-            levels = torch.randn(60, generator=seeded(seed), dtype=torch.float64).repeat_interleave(
-                256
-            )
+            levels = torch.randn(60, generator=seeded(seed), dtype=torch.float64)
+            levels = levels.repeat_interleave(256)
             mean, error = mean_and_error(8 * levels, torch.full((len(levels),), 8), stretch)
             hits += abs(mean) < 2 * error
         inside[stretch] = hits / 200

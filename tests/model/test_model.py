@@ -2,12 +2,23 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mygpt_helpers import GPT, Block, FeedForward, GPTConfig, Head, MultiHeadAttention, sample
+from mygpt.checkpoints import load_pretrained
+from mygpt_helpers import (
+    GPT,
+    Block,
+    FeedForward,
+    GPTConfig,
+    Head,
+    MultiHeadAttention,
+    encode_text,
+    sample,
+)
 
 CONFIG = GPTConfig(vocab_size=13, block_size=10, n_layer=3, n_head=4, n_embd=24, dropout=0.0)
 
@@ -46,9 +57,7 @@ def test_mistake_1_scores_of_unit_variance_queries_and_keys_have_variance_1(laye
         attention.qkv.weight.data[:256] = torch.eye(256)
         attention.qkv.weight.data[256:512] = torch.eye(256).roll(64, dims=1)
     weights = attention.weights(torch.randn(50, 64, 256))
-    scores = weights[
-        ..., -1, :
-    ].log()  # the last row, where nothing is masked: scores up to a constant
+    scores = weights[..., -1, :].log()  # the last row has no mask: scores, up to a constant
     assert scores.var(dim=-1).mean().item() == pytest.approx(1, abs=0.1)
 
 
@@ -62,7 +71,7 @@ def test_head_equals_scaled_dot_product_attention():
 
 @pytest.mark.parametrize("make", [Head, MultiHeadAttention, Block, GPT])
 def test_mistake_2_no_output_depends_on_a_later_token(make):
-    """Both paths: Head masks by hand, MultiHeadAttention leaves it to SDPA, where True means attend."""
+    """Both paths: Head masks by hand, MultiHeadAttention leaves it to PyTorch."""
     model = loud(make(CONFIG))
     run = (lambda x: model(x)[0]) if make is GPT else model
     x = ids(2, 10) if make is GPT else torch.randn(2, 10, 24)
@@ -71,12 +80,8 @@ def test_mistake_2_no_output_depends_on_a_later_token(make):
         changed = x.clone()
         changed[:, t + 1 :] = (x[:, t + 1 :] + 5) % 13 if make is GPT else torch.randn(2, 9 - t, 24)
         after = run(changed)
-        assert torch.allclose(before[:, : t + 1], after[:, : t + 1], atol=1e-5), (
-            f"position {t} sees the future"
-        )
-        assert not torch.allclose(before[:, t + 1], after[:, t + 1], atol=1e-3), (
-            "the test changes nothing"
-        )
+        assert torch.allclose(before[:, : t + 1], after[:, : t + 1], atol=1e-5), f"{t} sees on"
+        assert not torch.allclose(before[:, t + 1], after[:, t + 1], atol=1e-3)  # a real change
 
 
 @pytest.mark.parametrize("layer", [Head, MultiHeadAttention])
@@ -110,21 +115,19 @@ def test_mistake_5_every_parameter_is_registered_and_gets_a_gradient():
 
 
 def test_keys_of_the_state_dict_are_frozen():
-    part = lambda n: [
-        f"blocks.{n}.{k}.weight"
-        for k in ("ln_1", "attn.qkv", "attn.proj", "ln_2", "mlp.fc", "mlp.proj")
-    ]
-    keys = [
-        "token_embedding.weight",
-        "position_embedding.weight",
-        *part(0),
-        *part(1),
-        *part(2),
-        "ln_f.weight",
-    ]
-    assert (
-        list(GPT(CONFIG).state_dict()) == keys
-    )  # the output head is the token embedding: no key of its own
+    """The output head is the token embedding, and has no key of its own."""
+    parts = ("ln_1", "attn.qkv", "attn.proj", "ln_2", "mlp.fc", "mlp.proj")
+    blocks = [f"blocks.{n}.{part}" for n in range(3) for part in parts]
+    layers = ["token_embedding", "position_embedding", *blocks, "ln_f"]
+    assert list(GPT(CONFIG).state_dict()) == [f"{layer}.weight" for layer in layers]
+
+
+@pytest.mark.parametrize("name", ["laptop", "gpu"])
+def test_the_shipped_models_load_and_write(name):
+    model, tokenizer = load_pretrained(name)
+    idx = encode_text(tokenizer, "ROMEO:\n")[None]
+    text = tokenizer.decode(model.generate(idx, 40, temperature=0)[0])
+    assert text.startswith("ROMEO:\n") and len(set(text[7:])) > 5
 
 
 def test_mistake_6_heads_are_projected_and_fill_n_embd():
@@ -143,11 +146,9 @@ def heads_of(attention, config):
     heads = []
     for n in range(config.n_head):
         head, rows = Head(config), slice(n * config.head_size, (n + 1) * config.head_size)
-        head.query.weight.data, head.key.weight.data, head.value.weight.data = (
-            q[rows],
-            k[rows],
-            v[rows],
-        )
+        head.query.weight.data = q[rows]
+        head.key.weight.data = k[rows]
+        head.value.weight.data = v[rows]
         heads.append(head)
     return heads
 
@@ -192,9 +193,8 @@ def test_fused_attention_equals_pytorchs():
 def test_mistake_8_order_is_known_by_the_positions_alone():
     model = loud(GPT(GPTConfig(13, 10, 1, 4, 24, 0.0)))
     idx = torch.arange(10)[None]
-    swapped = idx[
-        :, [3, 1, 7, 0, 2, 5, 4, 6, 8, 9]
-    ]  # the past in another order, the last token in its place
+    order = [3, 1, 7, 0, 2, 5, 4, 6, 8, 9]  # the past is shuffled, the last token stays
+    swapped = idx[:, order]
     assert not torch.allclose(model(idx)[0][:, -1], model(swapped)[0][:, -1], atol=1e-2)
     model.position_embedding.weight.data.zero_()
     assert torch.allclose(model(idx)[0][:, -1], model(swapped)[0][:, -1], atol=1e-4)
@@ -213,15 +213,14 @@ def test_mistake_9_zeroed_sublayers_make_a_block_the_identity():
 
 def test_mistake_9_a_block_is_pre_norm():
     block, x = loud(Block(CONFIG)), torch.randn(2, 5, 24)
-    norm = lambda x, weight: (
-        (x - x.mean(-1, keepdim=True))
-        / (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
-        * weight
-    )
+
+    def norm(x, weight):
+        variance, mean = torch.var_mean(x, -1, keepdim=True, correction=0)
+        return (x - mean) / (variance + 1e-5).sqrt() * weight
+
     middle = x + block.attn(norm(x, block.ln_1.weight))
-    assert torch.allclose(
-        block(x), middle + block.mlp(norm(middle, block.ln_2.weight)), rtol=1e-4, atol=1e-3
-    )
+    expected = middle + block.mlp(norm(middle, block.ln_2.weight))
+    assert torch.allclose(block(x), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_mistake_9_gradients_reach_the_first_block_of_a_deep_model():
@@ -252,9 +251,8 @@ def test_mistake_10_initialisation():
 def test_feed_forward_uses_gpt2s_gelu():
     mlp, x = FeedForward(CONFIG), torch.randn(2, 5, 24)
     h = mlp.fc(x)
-    gelu = (
-        0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
-    )  # Hendrycks & Gimpel 2016
+    # Hendrycks & Gimpel 2016
+    gelu = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
     assert torch.allclose(mlp(x), mlp.proj(gelu), atol=1e-6)
 
 
@@ -265,14 +263,12 @@ def test_dropout_acts_in_training_only():
     model.train()
     x = torch.randn(8, 10, 24)
     for out in (model.embed(ids(8, 10)), model.blocks[0].attn(x), model.blocks[0].mlp(x)):
-        assert (out == 0).float().mean().item() == pytest.approx(
-            0.5, abs=0.05
-        )  # half of each part's output
+        dropped = (out == 0).float().mean().item()  # half of each part's output
+        assert dropped == pytest.approx(0.5, abs=0.05)
     attention = model.blocks[0].attn
     attention.proj = nn.Identity()
-    heads = attention(x)[:, 0].view(
-        8, 4, 6
-    )  # the first token attends to itself alone: a weight dropped, a head gone
+    # the first token attends to itself alone: where that weight is dropped, a whole head is 0
+    heads = attention(x)[:, 0].view(8, 4, 6)
     assert (heads == 0).all(dim=-1).float().mean().item() == pytest.approx(0.5, abs=0.2)
 
 
@@ -301,22 +297,63 @@ def test_attention_maps_are_those_of_the_forward_pass():
         x = block(x)
 
 
+def test_attention_maps_follow_the_wiring_of_the_blocks():
+    """In a model of other blocks too: here each sublayer replaces x, and the maps must notice."""
+
+    class Plain(Block):
+        def forward(self, x, cache=None):
+            return self.mlp(self.ln_2(self.attn(self.ln_1(x), cache)))
+
+    model, idx, inputs = loud(GPT(CONFIG)), ids(2, 7), []
+    for block in model.blocks:
+        block.__class__ = Plain
+        block.attn.register_forward_hook(lambda _, given, out: inputs.append(given[0]))
+    maps = model.attention_maps(idx)
+    for block, x, weights in zip(model.blocks, inputs, maps, strict=True):
+        assert torch.allclose(block.attn.weights(x), weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_ids_may_be_of_any_integer_type(dtype):
+    """Such as `encode_text` returns."""
+    model, idx = GPT(CONFIG), ids(2, 5)
+    assert torch.equal(model(idx.to(dtype))[0], model(idx)[0])
+    out = model.generate(idx.to(dtype), 8, temperature=0)
+    assert torch.equal(out, model.generate(idx, 8, temperature=0)) and out.dtype == torch.int64
+
+
+def test_the_model_is_one_graph():
+    """torch.compile finds no break, and torch.export takes any (B, T)."""
+    model, idx = GPT(CONFIG), ids(2, 5)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.allclose(compiled(idx, idx)[1], model(idx, idx)[1])
+    B, T = torch.export.Dim("B", max=64), torch.export.Dim("T", min=2, max=10)
+    exported = torch.export.export(model, (idx,), dynamic_shapes=({0: B, 1: T},))
+    for other in (idx, ids(3, 10)):
+        assert torch.allclose(exported.module()(other)[0], model(other)[0], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: GPT(CONFIG)(ids(1, 11)), "11 tokens are more than block_size 10"),
         (
-            lambda: GPT(CONFIG)(torch.tensor([[0, 13]])),
-            "ids run from 0 to 13, but must lie between 0 and vocab_size - 1 = 12",
+            lambda: GPT(CONFIG)(ids(1, 11)),
+            r"11 tokens exceed block_size 10: try idx\[:, -10:\]",
         ),
+        (lambda: GPT(CONFIG)(torch.tensor([[0, 13]])), "ids run from 0 to 13, .* only 0 to 12"),
         (lambda: GPT(CONFIG)(torch.tensor([[-1, 3]])), "ids run from -1 to 3"),
+        (lambda: GPT(CONFIG)([[1, 2]]), r"idx is of type list: .*encode_text\(.*\)\[None\]"),
+        (lambda: GPT(CONFIG)("to be"), "idx is of type str"),
+        (lambda: GPT(CONFIG)(np.array([[1, 2]])), "idx is of type ndarray"),
+        (lambda: GPT(CONFIG)(ids(1, 3)[0]), r"idx is torch.int64 of shape \(3,\): .*\(B, T\)"),
+        (lambda: GPT(CONFIG)(torch.zeros(1, 3)), r"idx is torch.float32 of shape \(1, 3\)"),
         (lambda: GPTConfig(n_embd=10, n_head=4), "n_embd 10 is not divisible by n_head 4"),
         (lambda: GPTConfig(n_head=0), "n_head is 0"),
         (lambda: GPTConfig(block_size=-1), "block_size is -1"),
         (lambda: GPTConfig(dropout=1.0), "dropout is 1.0"),
+        (lambda: GPTConfig(dropout="0.1"), "dropout is '0.1'"),
         (lambda: GPTConfig(n_head=4.0), "n_head is 4.0: it must be an int"),
-        (lambda: GPT(CONFIG).generate(ids(1, 3).byte(), 1), r"of type torch.uint8: .*idx.long\(\)"),
-        (lambda: GPT(CONFIG).generate(ids(2, 3)[:0], 1), r"shape \(0, 3\): it must be \(B, T\)"),
+        (lambda: GPTConfig(n_layer=True), "n_layer is True: it must be an int"),
     ],
 )
 def test_bad_sizes_and_ids_are_named(call, words):
@@ -337,17 +374,15 @@ def test_a_temperature_of_next_to_nothing_takes_the_likeliest():
 
 def frequencies(**settings):
     """How often each id is drawn, per row: (2, 5)."""
-    drawn = sample(LOGITS.repeat_interleave(20_000, dim=0), generator=seeded(0), **settings).view(
-        2, 20_000
-    )
+    many = LOGITS.repeat_interleave(20_000, dim=0)
+    drawn = sample(many, generator=seeded(0), **settings).view(2, 20_000)
     return torch.stack([row.bincount(minlength=5) / 20_000 for row in drawn])
 
 
 def test_mistake_16_temperature_divides_the_logits():
     for temperature in (0.5, 1.0, 2.0):
-        assert torch.allclose(
-            frequencies(temperature=temperature), (LOGITS / temperature).softmax(-1), atol=0.015
-        )
+        expected = (LOGITS / temperature).softmax(-1)
+        assert torch.allclose(frequencies(temperature=temperature), expected, atol=0.015)
 
 
 def test_mistake_16_temperature_to_zero_is_greedy():
@@ -360,19 +395,10 @@ def test_mistake_16_top_k_keeps_the_k_likeliest_of_each_row():
     expected = LOGITS.softmax(-1) * torch.tensor([[1, 1, 0, 0, 0], [0, 1, 0, 1, 0]])
     drawn = frequencies(top_k=2)
     assert torch.allclose(drawn, expected / expected.sum(-1, keepdim=True), atol=0.015)
-    assert (
-        (drawn == 0) == (expected == 0)
-    ).all()  # exactly never: minus infinity, not a small number
-    assert (frequencies(top_k=3)[0] > 0).tolist() == [
-        True,
-        True,
-        True,
-        True,
-        False,
-    ]  # ties with the third stay
-    assert torch.allclose(
-        frequencies(top_k=99), LOGITS.softmax(-1), atol=0.015
-    )  # more than there are: all
+    assert ((drawn == 0) == (expected == 0)).all()  # never: -inf, not a small number
+    assert (frequencies(top_k=3)[0] > 0).tolist() == [True] * 4 + [False]  # two tie for the third
+    everything = frequencies(top_k=99)  # more than there are
+    assert torch.allclose(everything, LOGITS.softmax(-1), atol=0.015)
 
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.6, 0.8, 0.97, 1.0])
@@ -397,9 +423,8 @@ def test_mistake_16_generate_crops_the_context_and_keeps_the_text():
         for stride in (1, 4, 10):
             text, start = prompt, max(0, length - 10)
             for _ in range(25):
-                text = torch.cat(
-                    [text, model(text[:, start:])[0][:, -1].argmax(-1, keepdim=True)], dim=1
-                )
+                logits, _ = model(text[:, start:])
+                text = torch.cat([text, logits[:, -1].argmax(-1, keepdim=True)], dim=1)
                 start += stride if text.size(1) - start > 10 else 0
             assert torch.equal(model.generate(prompt, 25, temperature=0, stride=stride), text)
     out = model.generate(prompt, 25)
@@ -421,36 +446,59 @@ def test_mistake_16_generate_draws_from_its_own_generator():
     state = torch.get_rng_state()
     outs = [model.generate(ids(2, 3), 15, generator=seeded(n)) for n in (1, 1, 2)]
     assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
-    assert (
-        torch.equal(state, torch.get_rng_state()) and model.training
-    )  # no dropout drawn, mode given back
+    assert torch.equal(state, torch.get_rng_state())  # no dropout was drawn
+    assert model.training
 
 
 def test_mistake_16_rows_of_a_batch_do_not_mix():
     model, prompt = loud(GPT(CONFIG)), ids(4, 3)
     together = model.generate(prompt, 20, temperature=0)
     for row in range(4):
-        assert torch.equal(
-            together[row : row + 1], model.generate(prompt[row : row + 1], 20, temperature=0)
-        )
+        alone = model.generate(prompt[row : row + 1], 20, temperature=0)
+        assert torch.equal(together[row : row + 1], alone)
+
+
+NAN, INF = float("nan"), float("inf")
+CHOICES = [dict(temperature=0), {}, dict(top_k=2), dict(top_p=0.9), dict(top_k=1, top_p=0.5)]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("bad", [[NAN, 0, 0], [0, INF, 0], [INF, NAN, -INF], [-INF, -INF, -INF]])
+def test_logits_that_are_not_finite_are_refused(bad, choice):
+    for rows in ([bad], [[0, 1, 2], bad]):  # in the other rows too
+        with pytest.raises(ValueError, match="logits are not finite: it has diverged; load an ear"):
+            sample(torch.tensor(rows, dtype=torch.float32), **choice)
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_a_logit_of_minus_infinity_is_a_token_that_is_never_drawn(choice):
+    logits = torch.tensor([[-INF, 1.0, -INF, 0.5], [-INF, -INF, 0.0, -INF]]).repeat(500, 1)
+    drawn = sample(logits, generator=seeded(0), **choice).view(500, 2)
+    assert set(drawn[:, 0].tolist()) <= {1, 3} and set(drawn[:, 1].tolist()) == {2}
 
 
 @pytest.mark.parametrize(
     "settings, words",
     [
         (dict(temperature=-0.1), "temperature is -0.1"),
-        (dict(temperature=float("nan")), "temperature is nan"),
+        (dict(temperature=NAN), "temperature is nan"),
+        (dict(temperature=INF), "temperature is inf"),
+        (dict(temperature="1"), "temperature is '1'"),
         (dict(top_k=0), "top_k is 0"),
+        (dict(top_k=2.5), "top_k is 2.5: it must be an int of at least 1"),
+        (dict(top_k=True), "top_k is True: it must be an int"),
         (dict(top_p=0.0), "top_p is 0.0"),
-        (dict(top_p=1.5), "top_p is 1.5"),
-        (dict(stride=0), "stride is 0"),
-        (dict(stride=11), "stride is 11"),
-        (dict(max_new_tokens=-1), "max_new_tokens is -1"),
-        (dict(idx=torch.zeros(1, 0, dtype=torch.long)), "the prompt is empty"),
-        (dict(idx=torch.tensor([1, 2])), r"shape \(2,\)"),
-        (dict(idx=torch.tensor([[1, 13]])), "ids run from 1 to 13"),
+        (dict(top_p=1.01), "top_p is 1.01"),
+        (dict(top_p="0.9"), "top_p is '0.9'"),
     ],
 )
-def test_mistake_16_generate_names_what_is_wrong(settings, words):
-    with pytest.raises(ValueError, match=words):
-        GPT(CONFIG).generate(**{"idx": ids(1, 3), "max_new_tokens": 2, **settings})
+def test_bad_sampling_settings_are_named(settings, words):
+    """At the call of generate and of stream, which nobody has asked for a token yet."""
+    model, idx = GPT(CONFIG), ids(1, 3)
+    for call in (
+        lambda: sample(LOGITS, **settings),
+        lambda: model.generate(idx, 2, **settings),
+        lambda: model.stream(idx, 2, **settings),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()

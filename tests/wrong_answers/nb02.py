@@ -1,6 +1,8 @@
-"""Wrong answers to notebook 02's exercises: (check, answer, words its hint must hold)."""
+"""Answers to notebook 02's exercises: wrong ones with words of their hint, and unusual right ones."""
 
+import numpy as np
 import torch
+from torch.nn import functional as F
 
 
 def band(T, n):
@@ -86,6 +88,48 @@ def aliased(f, x):
 def places(T, size, shift):
     k = size * torch.eye(T)
     return k.roll(shift, dims=0), k
+
+
+def by_index(T, n):
+    rows = torch.zeros(T, T)
+    for i in range(T):
+        for j in range(i - n + 1, i + 1):
+            if j >= -T:
+                rows[i, j] = 1  # a negative j counts from the end
+    return mean(rows)
+
+
+def own_softmax(scores, look):
+    """Powers of its own, with the hidden ones left out afterwards."""
+    powers = scores.exp() * look[:5, :5]
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def own_softmax_shifted(scores, look):
+    shown = hide(scores, ~look)
+    powers = (scores - shown.amax(-1, keepdim=True)).exp() * look[:5, :5]
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def difference(f, x, reduce, entries=slice(None), tries=20, first=1):
+    """The right changes, with another way to compare."""
+    out = f(x)
+    for t in list(range(first, x.size(1))) * tries:
+        changed = x.clone()
+        changed[:, t] += 3 * torch.randn_like(x[:, t])
+        if reduce(f(changed)[:, :t] - out[:, :t]) > 1e-5:
+            return False
+    return True
+
+
+def scores_of(x, w_q, w_k):
+    return x @ w_q @ (x @ w_k).mT * w_q.size(1) ** -0.5
+
+
+def reshaped(x, w_q, w_k, w_v):
+    k = (x @ w_k).reshape(x.size(0), w_k.size(1), x.size(1))
+    scores = x @ w_q @ k * w_q.size(1) ** -0.5
+    return hide(scores, torch.ones(5, 5).triu(1) > 0).softmax(-1) @ x @ w_v
 
 
 CASES = [
@@ -210,9 +254,9 @@ CASES = [
     ("is_causal", lambda f, x: "yes", "True or False"),
     ("is_causal", lambda f, x: piles_up(f, x, copies=False), "piled up"),
     ("is_causal", lambda f, x: piles_up(f, x, copies=True), "piled up"),
-    ("is_causal", lambda f, x: nudges(f, x, 1, 1.0), "many large"),
-    ("is_causal", lambda f, x: nudges(f, x, 1, 3.0), "many large"),
-    ("is_causal", by_jacobian, "many large"),
+    ("is_causal", lambda f, x: nudges(f, x, 1, 1.0), "some twenty"),
+    ("is_causal", lambda f, x: nudges(f, x, 1, 3.0), "some twenty"),
+    ("is_causal", by_jacobian, "some twenty"),
     ("is_causal", lambda f, x: finds(f, x, range(6)), "move alike"),
     ("is_causal", lambda f, x: nudges(lambda y: f(y)[:1], x, 40, 5.0), "second text alone"),
     ("look_one_back", lambda T: places(T, 10, 0), "itself"),
@@ -226,4 +270,171 @@ CASES = [
     ("look_one_back", lambda T: (torch.zeros(T, 4), torch.zeros(T, 4)), "equal"),
     ("look_one_back", lambda T: (torch.zeros(T, 0), torch.zeros(T, 0)), "(T, hs)"),
     ("look_one_back", lambda T: places(T, float("inf"), 1), "finite"),
+    ("window_weights", by_index, "begin at max(0"),
+    ("window_weights", lambda T, n: mean(band(T, n) - torch.eye(T)), "left out"),
+    ("window_weights", lambda T, n: mean(band(T, n) - torch.eye(T)).nan_to_num(), "left out"),
+    ("window_weights", lambda T, n: band(T, n).softmax(-1), "e^0 is 1"),
+    ("window_weights", lambda T, n: torch.ones(T, T).tril() / n, "whole triangle"),
+    ("causal_weights", own_softmax, "exp overflows"),
+    ("causal_weights", own_softmax_shifted, "inf · 0"),
+    ("causal_weights", lambda s, m: s.masked_fill(~m[:5, :5], float("inf")).softmax(-1), "+inf"),
+    ("causal_weights", lambda s, m: s.masked_fill(m[:5, :5].byte(), -1e9).softmax(-1), "~may_look"),
+    ("causal_attention", reshaped, "do not swap axes"),
+    (
+        "causal_attention",
+        lambda *given: attend(*given, look=lambda past: torch.ones_like(past).tril(1)),
+        "not triu(2)",
+    ),
+    ("causal_attention", lambda *given: attend(*given)[:1], "first text"),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: F.scaled_dot_product_attention(
+            x @ w_q, x @ w_k, x @ w_v, is_causal=True
+        ),
+        "from its parts",
+    ),
+    ("causal_attention", lambda *given: attend(*given, width=4), "width of the values"),
+    ("causal_attention", lambda x, a, b, c: scores_of(x, a, b), "these are the scores"),
+    ("causal_attention", lambda *given: attend(*given).sum(0), "shape"),
+    ("is_causal", lambda f, x: difference(f, x, torch.max), "only lowers"),
+    ("is_causal", lambda f, x: difference(f, x, lambda gap: -gap.min()), "only raises"),
+    ("is_causal", lambda f, x: difference(f, x, lambda gap: gap.mean().abs()), "cancel"),
+    ("is_causal", lambda f, x: difference(f, x, lambda gap: gap.abs().max(), first=0), "token 1"),
+    ("look_one_back", lambda T: ("q", "k"), "tables of numbers"),
+    ("look_one_back", lambda T: (torch.eye(T), torch.eye(T + 1)), "one shape"),
+]
+
+
+# ----------------------------------------------------------------------------- right, in other ways
+
+
+def rows_of_lists(T, n):
+    table = []
+    for i in range(T):
+        count = min(n, i + 1)
+        table.append([1 / count if i - n < j <= i else 0.0 for j in range(T)])
+    return table
+
+
+def byte_counters(T, n):
+    weights = torch.zeros(T, T)
+    for i in torch.arange(T, dtype=torch.uint8):
+        first = max(0, int(i) - n + 1)
+        weights[int(i), first : int(i) + 1] = 1 / (int(i) + 1 - first)
+    return weights
+
+
+def by_distance(T, n):
+    behind = np.arange(T)[:, None] - np.arange(T)[None]
+    table = ((behind >= 0) & (behind < n)).astype(np.float32)
+    return table / table.sum(axis=1, keepdims=True)
+
+
+def weights_by_loop(scores, may_look):
+    weights = torch.zeros_like(scores)
+    for b in range(scores.size(0)):
+        for i in range(scores.size(1)):
+            seen = may_look[i, : scores.size(2)].nonzero().flatten()
+            weights[b, i, seen] = scores[b, i, seen].softmax(0)
+    return weights
+
+
+def weights_by_numpy(scores, may_look):
+    T = scores.shape[-1]
+    scores = np.where(may_look.numpy()[:T, :T], scores.numpy(), -np.inf)
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def attention_by_loop(x, w_q, w_k, w_v):
+    texts = []
+    for text in x:
+        q, k, v = text @ w_q, text @ w_k, text @ w_v
+        rows = []
+        for t in range(len(text)):
+            scores = torch.stack([q[t] @ k[j] for j in range(t + 1)]) / w_q.shape[1] ** 0.5
+            rows.append(scores.softmax(0) @ v[: t + 1])
+        texts.append(torch.stack(rows))
+    return torch.stack(texts)
+
+
+def attention_by_einsum(x, w_q, w_k, w_v):
+    q, k, v = (torch.einsum("btc,cd->btd", x, w) for w in (w_q, w_k, w_v))
+    scores = torch.einsum("bid,bjd->bij", q, k) / q.size(-1) ** 0.5
+    scores += torch.full((x.size(1), x.size(1)), float("-inf")).triu(1)
+    return torch.einsum("bij,bjd->bid", scores.softmax(-1), v)
+
+
+def attention_by_numpy(x, w_q, w_k, w_v):
+    x, w_q, w_k, w_v = (part.numpy().astype(np.float64) for part in (x, w_q, w_k, w_v))
+    scores = x @ w_q @ (x @ w_k).transpose(0, 2, 1) / np.sqrt(w_q.shape[1])
+    scores[:, np.triu(np.ones(scores.shape[1:], dtype=bool), 1)] = -np.inf
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True) @ x @ w_v
+
+
+def attention_scaled_queries(x, w_q, w_k, w_v):
+    q, k = x @ w_q / w_q.size(1) ** 0.25, x @ w_k / w_k.size(1) ** 0.25
+    hidden = torch.arange(x.size(1))[:, None] < torch.arange(x.size(1))
+    return torch.softmax((q @ k.mT).masked_fill(hidden, -1e9), 2) @ (x @ w_v)
+
+
+def replaces_tokens(f, x):
+    """New tokens from t on, all at once."""
+    with torch.no_grad():
+        for _ in range(40):
+            for t in range(1, x.shape[1]):
+                other = torch.cat([x[:, :t], 5 * torch.randn_like(x[:, t:])], dim=1)
+                if not torch.allclose(f(other)[:, :t], f(x)[:, :t], atol=1e-5, rtol=0):
+                    return False
+    return True
+
+
+def by_array(f, x):
+    before, T = f(x).numpy(), x.size(1)
+    for t in range(T - 1, 0, -1):
+        for _ in range(30):
+            new = x.clone()
+            new[:, t] = 4 * torch.randn(x.size(0), x.size(2))
+            if np.abs(f(new).numpy()[:, :t] - before[:, :t]).max() > 1e-5:
+                return np.bool_(False)
+    return np.bool_(True)
+
+
+def random_positions(T):
+    """Random directions instead of axes, in a head wide enough to keep them apart."""
+    k = F.normalize(torch.randn(T, 4096, generator=torch.Generator().manual_seed(0)), dim=1)
+    return 40 * k.roll(1, 0), 40 * k
+
+
+def on_a_circle(T):
+    """Positions as angles: the query points to the angle before."""
+    angles = 2 * torch.pi * torch.arange(T, dtype=torch.float64) / T
+    k = torch.stack([angles.cos(), angles.sin()], dim=1)
+    q = torch.stack([angles.cos(), angles.sin()], dim=1).roll(1, 0)
+    return 3e5 * q, k
+
+
+RIGHT = [
+    ("window_weights", rows_of_lists),
+    ("window_weights", byte_counters),
+    ("window_weights", by_distance),
+    ("window_weights", lambda T, n: torch.ones(T, T).tril().triu(1 - n).log().softmax(-1)),
+    ("causal_weights", weights_by_loop),
+    ("causal_weights", weights_by_numpy),
+    ("causal_weights", lambda s, m: torch.where(m[:5, :5], s, -torch.inf).softmax(2)),
+    ("causal_weights", lambda scores, may_look: hide(scores.clone(), ~may_look).softmax(dim=-1)),
+    ("causal_weights", lambda s, m: (s + m[:5, :5].float().log()).softmax(-1)),
+    ("causal_attention", attention_by_loop),
+    ("causal_attention", attention_by_einsum),
+    ("causal_attention", attention_by_numpy),
+    ("causal_attention", attention_scaled_queries),
+    ("is_causal", replaces_tokens),
+    ("is_causal", by_array),
+    ("is_causal", lambda f, x: nudges(f, x, 40, 4.0)),
+    ("is_causal", lambda f, x: difference(f, x, lambda gap: gap.square().sum(), tries=30)),
+    ("look_one_back", lambda T: tuple(part.numpy() for part in places(T, 30, 1))),
+    ("look_one_back", lambda T: tuple(part.tolist() for part in places(T, 30, 1))),
+    ("look_one_back", random_positions),
+    ("look_one_back", on_a_circle),
 ]
