@@ -1,10 +1,14 @@
-"""What is saved, resumed and loaded: checkpoints of a run, weights with their card."""
+"""What is saved, resumed and loaded: checkpoints of a run, and weights with their card.
+
+A run's folder holds last.pt (all that is needed to go on), best.pt (the weights at the lowest
+validation loss) and history.json.
+"""
 
 import hashlib
 import io
 import json
 import zipfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -15,47 +19,70 @@ from mygpt.files import DATA, write_whole
 from mygpt.machine import processes, rank
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig
 
-KIND = "My GPT checkpoint, version 1"
+KIND = "My GPT checkpoint, version 2"
+REMEDY = "it was left as it is; give another file, or train again into another folder"
+TOKENIZERS = {"characters": CharTokenizer}  # the "kind" in to_dict(): the class with from_dict
+MAY_CHANGE = ("steps", "patience", "eval_interval")  # settings, when a run is resumed
+
+# ----------------------------------------------------------------------------- what is saved
 
 
-def weights(run):
-    """What is needed to use the model: plain numbers, strings and tensors."""
+def to_use(run):
+    """What is needed to use the model: numbers, strings and tensors, no code."""
     config = getattr(run.model, "config", None)
     return {
         "kind": KIND,
-        "model": {
-            name.replace("_orig_mod.", ""): value for name, value in run.model.state_dict().items()
-        },
-        "model_config": config and asdict(config),
-        "chars": run.tokenizer and run.tokenizer.chars,
-        "train_config": asdict(run.config),
+        "model": state_of(run.model),
+        "model_config": plain(config) if is_dataclass(config) else None,
+        "tokenizer": run.tokenizer and run.tokenizer.to_dict(),
+        "train_config": plain(run.config),
         "history": asdict(run.history),
         "step": run.step,
     }
 
 
-def state(run):
-    """What is needed to go on as if nothing had happened: the weights, and all that has a memory."""
+def to_resume(run):
+    """What is needed to go on as if nothing had happened: the weights, and all other state."""
     return {
-        **weights(run),
+        **to_use(run),
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
         "losses": run.pending_losses().cpu(),
         "seconds": run.seconds,
         "batches": run.generator.get_state(),
         "texts": run.texts,
-        "dropout": torch.get_rng_state(),
-        "dropout_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "dropout": dropout_state(run.device),
     }
 
 
+def state_of(model):
+    """The model's state_dict, without the prefix that torch.compile adds to its names."""
+    return {name.replace("_orig_mod.", ""): value for name, value in model.state_dict().items()}
+
+
+def plain(config):
+    """A configuration as a dict of Python's own numbers: torch.load refuses numpy's."""
+    values = {part.name: getattr(config, part.name) for part in fields(config)}
+    return {k: value.item() if hasattr(value, "item") else value for k, value in values.items()}
+
+
+def dropout_state(device):
+    """The state of the random generators that dropout draws from, on the CPU and on `device`."""
+    state = {"torch": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def checksum(text):
+    """SHA-256 of the ids (N,), of whatever whole numbers."""
+    return hashlib.sha256(text.cpu().long().numpy().tobytes()).hexdigest()
+
+
 def keep(run, out):
-    """Leave last.pt, and best.pt if no earlier evaluation was better, in the folder `out`."""
-    if run.history.steps[run.history.best] == run.step:
-        save_checkpoint(
-            out / "best.pt", weights(run)
-        )  # before last.pt: a run killed in between makes it again
-    save_checkpoint(out / "last.pt", state(run))
+    """Leave last.pt, history.json and, if this evaluation is the best so far, best.pt in `out`."""
+    if run.history.steps[run.history.best_index] == run.step:
+        # before last.pt: a run that is killed in between makes it again
+        save_checkpoint(out / "best.pt", to_use(run))
+    save_checkpoint(out / "last.pt", to_resume(run))
     if rank() == 0:
         run.history.save(out / "history.json")
 
@@ -69,22 +96,18 @@ def save_checkpoint(path, contents):
         return
     buffer = io.BytesIO()
     torch.save(contents, buffer)
-    write_whole(path, buffer.getvalue())
+    write_whole(Path(path), buffer.getvalue())
 
 
 def load_checkpoint(path, device="cpu"):
-    """What `save_checkpoint` wrote, as a dict of tensors, numbers and strings; no code in the file can run.
+    """What `save_checkpoint` wrote: a dict of tensors, numbers and strings. No code in it can run.
 
     Raises FileNotFoundError, or ValueError for a file that is damaged or something else.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(
-            f"there is no checkpoint {path}: look for the folder's name, or train without resume"
-        )
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}: check the name")
     try:
-        with zipfile.ZipFile(
-            path
-        ) as whole:  # torch.load looks at no checksums: a changed byte is a changed weight
+        with zipfile.ZipFile(path) as whole:  # torch.load looks at no checksums
             if whole.testzip():
                 raise ValueError("a checksum is wrong")
         contents = torch.load(path, map_location=device, weights_only=True)
@@ -96,103 +119,211 @@ def load_checkpoint(path, device="cpu"):
     return contents
 
 
-REMEDY = "it was left as it is; give another file, or train again into another folder"
+# ----------------------------------------------------------------------------- resuming
 
 
-def resume_or_refuse(run, out, resume):
-    """Bring `run` to where out/last.pt stood; without `resume`, refuse to write over what is there."""
+def begin_or_resume(run, out, resume):
+    """Bring `run` to where out/last.pt is, or see to it that a new run writes over nothing."""
+    last, best = out / "last.pt", out / "best.pt"
     if processes() > 1:
         distributed.barrier()  # the first process may still be writing what an earlier run left
-    if resume:
-        restore(run, load_checkpoint(out / "last.pt"), out / "last.pt")
-        if rank() == 0 and not (out / "history.json").exists():
-            run.history.save(out / "history.json")
-    elif (out / "last.pt").exists():
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file: give a folder for the run")
+    if last.exists() and not resume:
         raise ValueError(
-            f"{out} holds a run already: go on with it (resume=True, or --resume), or take another folder"
+            f"{out} holds a run already: go on with it (resume=True, or --resume), "
+            f"or take another folder"
         )
-    if rank() == 0:
-        for left in out.glob("*.part"):  # by a run that was killed while it wrote
-            left.unlink(missing_ok=True)
-
-
-def checksum(text):
-    """SHA-256 of the ids (N,), of whatever whole numbers."""
-    return hashlib.sha256(text.cpu().long().numpy().tobytes()).hexdigest()
+    if last.exists():
+        restore(run, load_checkpoint(last), last)
+    elif best.exists() and load_checkpoint(best)["step"] > 0:
+        raise ValueError(
+            f"{out} has a best.pt, but no last.pt to go on from: take another folder, or move it away"
+        )
+    if rank() > 0:
+        return
+    if resume and not last.exists():
+        print(f"There is no run in {out} yet: it begins.")
+    if last.exists() and not (out / "history.json").exists():
+        run.history.save(out / "history.json")
+    for left in out.glob("*.part"):  # by a run that was killed while it wrote
+        left.unlink(missing_ok=True)
 
 
 def restore(run, saved, path):
-    """Put all that `state` saved back in its place. Raises ValueError where the settings are others."""
-    now = weights(run)
-    for part in ("model_config", "train_config"):
-        theirs, ours = saved[part] or {}, now[part] or {}
-        for name in sorted(theirs.keys() | ours.keys()):
-            if theirs.get(name) != ours.get(name):
-                raise ValueError(
-                    f"{path} was made with {name} {theirs.get(name)}, and this run has {ours.get(name)}: "
-                    f"resume with the same settings, or train into another folder"
-                )
-    if "optimizer" not in saved:
-        raise ValueError(f"{path} holds weights alone, nothing to go on from: resume from last.pt")
-    if saved["chars"] != now["chars"]:
-        raise ValueError(
-            f"{path} was made with another tokenizer: resume with the same one, or train into another folder"
-        )
-    if (
-        saved.get("texts", run.texts) != run.texts
-    ):  # the first version's checkpoints have no checksums
-        raise ValueError(
-            f"{path} was made with another text: resume with the same one, or train into another folder"
-        )
-    try:
-        getattr(run.model, "_orig_mod", run.model).load_state_dict(saved["model"])
-    except RuntimeError:  # a model that has no config to compare
-        raise ValueError(
-            f"{path} holds the weights of another model: resume with the same one"
-        ) from None
+    """Put all that `to_resume` saved back in its place.
+
+    Raises ValueError, before anything is changed, where the run is not the one that was saved.
+    """
+    refuse_another_run(run, saved, path)
+    model = getattr(run.model, "_orig_mod", run.model)  # inside torch.compile
+    model.load_state_dict(saved["model"])
     run.optimizer.load_state_dict(saved["optimizer"])
     run.scaler.load_state_dict(saved["scaler"])
     run.generator.set_state(saved["batches"])
     if rank() == 0:  # what was saved is the first process's: dropout differs between processes
-        torch.set_rng_state(saved["dropout"])
-        if torch.cuda.is_available() and saved["dropout_cuda"]:
-            torch.cuda.set_rng_state_all(saved["dropout_cuda"])
-    run.step, run.history = saved["step"], replace(run.history, **saved["history"])
-    run.seconds = saved.get(
-        "seconds", run.history.seconds[-1]
-    )  # the first versions' checkpoints have none
-    run.losses = list(saved["losses"].to(next(run.model.parameters()).device))
+        torch.set_rng_state(saved["dropout"]["torch"])
+        if run.device.type == "cuda" and "cuda" in saved["dropout"]:
+            torch.cuda.set_rng_state(saved["dropout"]["cuda"], run.device)
+    run.history = type(run.history)(**saved["history"])
+    run.step, run.seconds = saved["step"], saved["seconds"]
+    run.losses = list(saved["losses"].to(run.device))
+    if rank() == 0:
+        tell_new_schedule(run, saved["train_config"])
+
+
+def refuse_another_run(run, saved, path):
+    """Raise ValueError where `saved`, from the file `path`, does not fit this run."""
+    now, other = to_use(run), "resume with the same one, or train into another folder"
+    if "optimizer" not in saved:
+        raise ValueError(f"{path} holds only weights, so a run cannot go on: resume from last.pt")
+    if saved["tokenizer"] != now["tokenizer"]:
+        raise ValueError(f"{path} was made with another tokenizer: {other}")
+    if bool(saved["model_config"]) != bool(now["model_config"]):
+        raise ValueError(f"{path} was made with another kind of model: {other}")
+    differing = differences(saved["train_config"], run.config, path)
+    if saved["model_config"]:
+        differing |= differences(saved["model_config"], run.model.config, path)
+    if differing:
+        theirs = ", ".join(f"{name} {value}" for name, (value, _) in differing.items())
+        ours = ", ".join(f"{name} {value}" for name, (_, value) in differing.items())
+        raise ValueError(
+            f"{path} was made with {theirs}, and this run has {ours}: resume with the same settings"
+            f"{command_line(differing)}, or train into another folder"
+        )
+    if saved["texts"] != run.texts:
+        raise ValueError(f"{path} was made with another text: {other}")
+    if shapes(saved["model"]) != shapes(now["model"]):
+        raise ValueError(f"{path} holds the weights of another model: {other}")
+    if groups(saved["optimizer"]) != groups(run.optimizer.state_dict()):
+        raise ValueError(f"{path} was made with another optimizer: {other}")
+    if saved["step"] > run.config.steps:
+        raise ValueError(f"{path} is at step {saved['step']} already: ask for more steps than that")
+
+
+def differences(saved, config, path):
+    """{name: (saved value, this run's)} of settings that must not change and do.
+
+    A setting that an older checkpoint lacks has its default.
+    """
+    try:
+        theirs = plain(type(config)(**saved))
+    except TypeError as error:
+        raise ValueError(f"{path} was made by another version of the course ({error})") from None
+    ours = plain(config)
+    return {
+        name: (theirs[name], ours[name])
+        for name in ours
+        if theirs[name] != ours[name] and name not in MAY_CHANGE
+    }
+
+
+def command_line(differing):
+    """The options that give a run of `python -m mygpt train` the saved settings."""
+    options = {
+        f"--{name.replace('_', '-')} {value}"
+        for name, (value, _) in differing.items()
+        if value is not None and name not in ("vocab_size", "bias")  # which have none
+    }
+    return f" (on the command line {' '.join(sorted(options))})" if options else ""
+
+
+def shapes(state):
+    return {name: value.shape for name, value in state.items()}
+
+
+def groups(state):
+    """How an optimizer divides the weights, and which settings each group has."""
+    return [(len(group["params"]), sorted(group)) for group in state["param_groups"]]
+
+
+def tell_new_schedule(run, saved):
+    """Say what another number of steps does to a cosine that was planned for the old number."""
+    if run.config.steps == saved["steps"] or run.config.min_learning_rate is None:
+        return
+    planned = type(run.config)(**saved).learning_rate_at(run.step)
+    now = run.config.learning_rate_at(run.step)
+    print(
+        f"{run.config.steps} steps instead of {saved['steps']}: from here on the learning rate "
+        f"follows the new cosine; at step {run.step} it is {now:.2g} instead of {planned:.2g}."
+    )
+
+
+# ----------------------------------------------------------------------------- models
+
+
+def save_model(path, model, tokenizer, note="", **more):
+    """Write a model's weights to `path`, which ends in .safetensors, and its card beside it (.json).
+
+    The card says what the model is, with the note and whatever else is given, as val_loss=1.47.
+    The weights keep their type: model.half() makes a file of half the size.
+
+    Example: save_model("runs/mine.safetensors", model, tokenizer, "Trained on my diary.")
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"weights go into a file that ends in .safetensors: {path} does not")
+    content = safetensors.torch.save(state_of(model))
+    card = {
+        "note": note,
+        **more,
+        "model_config": plain(model.config),
+        "tokenizer": tokenizer.to_dict(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_whole(path, content)
+    card = json.dumps(card, indent=1, ensure_ascii=False)
+    write_whole(path.with_suffix(".json"), card + "\n")
 
 
 def load_model(path, device="cpu"):
-    """(model, tokenizer) from a checkpoint (.pt), or from weights (.safetensors) with their card (.json) beside them.
+    """(model, tokenizer) from weights with their card (.safetensors), from a checkpoint (.pt), or
+    from a run's folder: the best.pt in it.
 
-    The model is in evaluation mode. Raises FileNotFoundError, or ValueError for a file that does not fit.
+    The model is in evaluation mode. Raises FileNotFoundError, or ValueError for whatever is damaged
+    or does not fit.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
-        saved = read_card(path)
-        saved["model"] = {
-            name: value.float() for name, value in safetensors.torch.load(path.read_bytes()).items()
-        }
-    else:
-        saved = load_checkpoint(path)
-    if not saved.get("model_config") or not saved.get("chars"):
+    path = path / "best.pt" if path.is_dir() else path
+    saved = read_card(path) if path.suffix == ".safetensors" else load_checkpoint(path)
+    if not saved.get("model_config") or not saved.get("tokenizer"):
         raise ValueError(
-            f"{path} does not say what its model or its characters are: train a GPT with tokenizer=..."
+            f"{path} does not say what its model or its tokenizer is: train a GPT with tokenizer=..."
         )
-    model = GPT(GPTConfig(**saved["model_config"]))
-    model.load_state_dict(saved["model"])
-    return model.to(device).eval(), CharTokenizer(saved["chars"])
+    try:
+        weights = saved.get("model") or safetensors.torch.load(path.read_bytes())
+        model = GPT(GPTConfig(**saved["model_config"]))
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+        tokenizer = load_tokenizer(saved["tokenizer"])
+    except Exception as error:  # many kinds, for a config, weights or characters that do not fit
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} does not hold a GPT of this course ({reason}): {REMEDY}"
+        ) from None
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise ValueError(
+            f"{path} has a tokenizer of {tokenizer.vocab_size} ids and a model of "
+            f"{model.config.vocab_size}: {REMEDY}"
+        )
+    return model.to(device).eval(), tokenizer
+
+
+def load_tokenizer(saved):
+    """The tokenizer whose to_dict() is `saved`."""
+    kind = saved["kind"]
+    if kind not in TOKENIZERS:
+        raise ValueError(f"its tokenizer is of an unknown kind, {kind!r}")
+    return TOKENIZERS[kind].from_dict(saved)
 
 
 def read_card(path):
     """The card beside a weights file, once the file's checksum is seen to be the card's."""
+    path = Path(path)
     card = path.with_suffix(".json")
-    if not path.exists() or not card.exists():
-        raise FileNotFoundError(
-            f"{path.name} and {card.name} must both be in {path.parent}: fetch the course again"
-        )
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}: check the name")
+    if not card.exists():
+        raise FileNotFoundError(f"{path} needs its card beside it: there is no {card.name}")
     try:
         saved = json.loads(card.read_text(encoding="utf-8"))
         wanted = saved["sha256"]

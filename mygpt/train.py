@@ -1,4 +1,4 @@
-"""Training: the settings, the loop, and what a run records. Read it after `mygpt_helpers.py`.
+"""Training: the loop, and what a run records. Read it after `mygpt_helpers.py`.
 
 Losses are in nats per token. A step is one update of the weights from one batch.
 """
@@ -18,115 +18,27 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from mygpt.checkpoints import checksum, keep, resume_or_refuse, save_checkpoint, state
+from mygpt import checkpoints
 from mygpt.files import write_whole
-from mygpt.machine import PRECISIONS, mixed_precision, processes, rank, resolve_precision
-from mygpt_helpers import CharTokenizer, GPTConfig, evaluate, get_batch, plain_numbers
-
-# ----------------------------------------------------------------------------- configuration
-
-
-@dataclass
-class TrainConfig:
-    """How to train. One step is one batch of batch_size windows of block_size tokens."""
-
-    steps: int = 3000
-    batch_size: int = 32
-    block_size: int = 32
-    learning_rate: float = 1e-3  # the highest: after the warm-up
-    eval_interval: int = 500  # steps between evaluations of the whole validation text
-    seed: int = 1337  # of the batches
-    warmup_steps: int = 0  # the learning rate rises to its height in so many steps
-    min_learning_rate: float | None = (
-        None  # where a cosine brings it by the last step; None: it stays
-    )
-    weight_decay: float = 0.01  # on matrices and embeddings, not on biases and LayerNorms
-    beta2: float = 0.999  # AdamW's memory of squared gradients; a shorter one follows noise faster
-    grad_clip: float | None = None  # the longest that the gradient, as one vector, may be
-    patience: int | None = None  # stop after so many evaluations without a better loss
-    precision: str = (
-        "fp32"  # of the matrix products: fp32, bf16, fp16, or auto (what the hardware does fast)
-    )
-
-    def __post_init__(self):
-        plain_numbers(self)
-        for name in (
-            "steps",
-            "batch_size",
-            "block_size",
-            "eval_interval",
-            "patience",
-            "warmup_steps",
-            "seed",
-        ):
-            self._require(
-                name, lambda value: type(value) is int, "an int (// divides without a rest)"
-            )
-        for name in ("steps", "batch_size", "block_size", "eval_interval", "patience"):
-            self._require(name, lambda value: value >= 1, "at least 1")
-        for name in ("learning_rate", "min_learning_rate", "grad_clip"):
-            self._require(name, lambda value: 0 < value < math.inf, "above 0, and finite")
-        highest, last = self.learning_rate, self.steps
-        self._require(
-            "min_learning_rate", lambda value: value <= highest, f"at most learning_rate, {highest}"
-        )
-        self._require("warmup_steps", lambda value: 0 <= value <= last, f"from 0 to steps, {last}")
-        self._require("weight_decay", lambda value: 0 <= value < math.inf, "0 or more, and finite")
-        self._require("beta2", lambda value: 0 <= value < 1, "at least 0 and below 1")
-        self._require(
-            "precision", ("auto", *PRECISIONS).__contains__, f"one of auto, {', '.join(PRECISIONS)}"
-        )
-
-    def _require(self, name, fits, wanted):
-        """Raise ValueError where a setting does not fit; None does where it is the default."""
-        value = getattr(self, name)
-        if value is None and getattr(type(self), name) is None:
-            return
-        try:
-            right = fits(value)
-        except TypeError:  # no number
-            right = False
-        if not right:
-            raise ValueError(f"{name} is {value!r}: it must be {wanted}")
-
-    def learning_rate_at(self, step):
-        """Linear warm-up, then half a cosine down to min_learning_rate (Loshchilov and Hutter 2017, SGDR, eq. 5)."""
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        if self.min_learning_rate is None:
-            return self.learning_rate
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)  # 0 to 1
-        height = (1 + math.cos(math.pi * done)) / 2  # 1 to 0
-        return self.min_learning_rate + height * (self.learning_rate - self.min_learning_rate)
+from mygpt.machine import mixed_precision, processes, rank, resolve_precision
+from mygpt.recipes import PRESETS as PRESETS  # for those who look for them here
+from mygpt.recipes import TrainConfig as TrainConfig
+from mygpt_helpers import evaluate, get_batch
 
 
-COSINE = dict(warmup_steps=100, weight_decay=0.1, beta2=0.99, grad_clip=1.0, precision="auto")
-PRESETS = {  # name: the model's sizes, and how to train it
-    "smoke": (
-        GPTConfig(block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.1),
-        TrainConfig(
-            60,
-            8,
-            32,
-            3e-3,
-            eval_interval=20,
-            min_learning_rate=3e-4,
-            **COSINE | {"warmup_steps": 10},
-        ),
-    ),
-    "laptop": (
-        GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, dropout=0.0),
-        TrainConfig(3000, 16, 64, 3e-3, eval_interval=250, min_learning_rate=3e-4, **COSINE),
-    ),
-    "gpu": (
-        GPTConfig(),
-        TrainConfig(5000, 64, 256, 1e-3, eval_interval=250, min_learning_rate=1e-4, **COSINE),
-    ),
-    "gpu_constant": (
-        GPTConfig(),
-        TrainConfig(5000, 64, 256, 3e-4, eval_interval=250, **COSINE | {"warmup_steps": 0}),
-    ),
-}
+def adamw(model, config):
+    """AdamW on all weights of `model`, with weight decay on those that multiply (two axes or more)."""
+    matrices = [weight for weight in model.parameters() if weight.dim() >= 2]
+    vectors = [weight for weight in model.parameters() if weight.dim() < 2]  # biases, LayerNorms
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    # fused: one pass over all weights
+    return torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
+
+
+# ----------------------------------------------------------------------------- what a run records
 
 
 @dataclass
@@ -134,61 +46,62 @@ class History:
     """What a run recorded at each evaluation: losses in nats per token, seconds spent so far."""
 
     steps: list = field(default_factory=list)
-    train_loss: list = field(
-        default_factory=list
-    )  # mean of the batch losses since the last evaluation
-    val_loss: list = field(default_factory=list)  # the whole validation text
+    train_loss: list = field(default_factory=list)  # mean over the batches since the last one
+    val_loss: list = field(default_factory=list)  # over the whole validation text
     seconds: list = field(default_factory=list)
+    val_text: str = ""  # which text that is: the SHA-256 of its ids
 
     @property
-    def best(self):
-        """Where in the lists the lowest validation loss stands (a loss that is no number is none)."""
+    def best_index(self):
+        """Where in the lists the lowest validation loss is. NaN never counts as the lowest."""
         return min(
             range(len(self.steps)), key=lambda i: (math.isnan(self.val_loss[i]), self.val_loss[i])
         )
 
     def has_stalled(self, patience):
         """Whether the last `patience` evaluations brought no better loss. None: never."""
-        return patience is not None and len(self.steps) - 1 - self.best >= patience
+        return patience is not None and len(self.steps) - 1 - self.best_index >= patience
 
     def save(self, path):
-        write_whole(path, json.dumps(asdict(self)) + "\n")
+        write_whole(Path(path), json.dumps(asdict(self)) + "\n")
 
     @classmethod
     def load(cls, path):
+        """The History in the file `path`. Raises ValueError, naming it, for a damaged one."""
         try:
-            saved = json.loads(Path(path).read_text(encoding="utf-8"))
-            if len({len(saved[part.name]) for part in fields(cls)}) > 1:
-                raise ValueError("its lists differ in length")
-            return cls(**saved)
-        except (ValueError, TypeError, KeyError) as error:
+            history = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            lists = [getattr(history, part.name) for part in fields(cls) if part.type is list]
+            if {len(values) for values in lists} != {len(history.steps) or 1}:
+                raise ValueError("its lists are empty or differ in length")
+            return history
+        except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} holds no history ({error}): delete it, and train again or resume"
             ) from None
 
 
-# ----------------------------------------------------------------------------- the loop
-
-
-@dataclass
 class Run:
     """All that changes while a model trains, and so all that a checkpoint must hold."""
 
-    model: torch.nn.Module
-    config: TrainConfig
-    tokenizer: CharTokenizer | None
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler  # does nothing unless the precision is fp16
-    generator: torch.Generator  # of the batches
-    step: int = 0  # updates made
-    seconds: float = 0.0  # spent, interruptions not counted
-    history: History = field(default_factory=History)
-    losses: list = field(
-        default_factory=list
-    )  # of the batches since the last evaluation, still on the device
-    texts: list = field(
-        default_factory=list
-    )  # checksums of what it trains on and of what it is judged by
+    def __init__(self, model, config, tokenizer=None, make_optimizer=None):
+        self.model, self.tokenizer = model, tokenizer
+        self.device = next(model.parameters()).device
+        self.config = replace(
+            config,
+            block_size=block_size_for(model, config),
+            precision=resolve_precision(config.precision, self.device),
+        )
+        self.optimizer = (make_optimizer or adamw)(model, self.config)
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = group["lr"]  # the schedule multiplies it
+        half = self.config.precision == "fp16"  # the scaler does nothing for the other precisions
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.generator = torch.Generator().manual_seed(config.seed)  # of the batches
+        self.step = 0  # updates made
+        self.seconds = 0.0  # spent, interruptions not counted
+        self.losses = []  # of the batches since the last evaluation, still on the device
+        self.history = History()
+        self.texts = []  # checksums of what it trains on and of what it is judged by
 
     def pending_losses(self):
         """The batch losses since the last evaluation (n,), each averaged over the processes."""
@@ -198,108 +111,116 @@ class Run:
             losses /= processes()
         return losses
 
+    def is_sound(self):
+        """Whether the losses of the last evaluation, and the weights now, are finite numbers."""
+        losses = self.history.train_loss[-1], self.history.val_loss[-1]
+        weights = self.model.parameters()
+        return all(map(math.isfinite, losses)) and all(w.isfinite().all() for w in weights)
+
+
+def block_size_for(model, config):
+    """The length of the windows to train on: the model's, or a shorter one that `config` asks for."""
+    longest = getattr(getattr(model, "config", None), "block_size", None)
+    if config.block_size is None and longest is None:
+        raise ValueError(
+            "the model does not say its block_size: give it, as TrainConfig(block_size=32)"
+        )
+    if longest is not None and (config.block_size or 0) > longest:
+        raise ValueError(
+            f"block_size {config.block_size} is more than the model's {longest}: leave it out, "
+            f"or make the model with GPTConfig(block_size={config.block_size})"
+        )
+    return config.block_size or longest
+
+
+# ----------------------------------------------------------------------------- the loop
+
 
 def train(
-    model, train_data, val_data, config, on_eval=None, out=None, resume=False, tokenizer=None
+    model,
+    train_data,
+    val_data,
+    config,
+    on_eval=None,
+    out=None,
+    resume=False,
+    tokenizer=None,
+    make_optimizer=None,
 ):
-    """Train `model` on random windows of train_data (N,) with AdamW, and return its History.
+    """Train `model` on random windows of train_data (N,), and return its History.
 
     val_data is evaluated whole before the first step, every eval_interval steps and at the end;
-    `on_eval(history)` is called each time, for instance to draw the curve (also at a resume that starts
-    from an evaluation). The batches depend on config.seed alone. Ctrl-C (in a notebook: interrupt the
-    kernel) ends the run between two steps, with Interrupted, so that no cell below goes on with a
-    half-trained model.
+    `on_eval(history)` is called each time, for instance to draw the curve. The batches depend on
+    config.seed alone. `make_optimizer(model, config)` gives another optimizer than `adamw`: the
+    schedule multiplies the learning rate that each of its groups begins with.
 
     With a folder `out`, each evaluation leaves there last.pt (all that is needed to go on), best.pt
-    (the weights at the lowest validation loss) and history.json. `resume=True` goes on from last.pt
-    and ends, on a CPU to the last bit, where a run that was never stopped ends. `tokenizer` is kept
-    with the weights, to write text later. Under torchrun each process takes its rows of every batch.
-    Raises ValueError for settings that do not fit the text, the checkpoint or the processes.
+    (the weights at the lowest validation loss) and history.json. resume=True goes on from last.pt,
+    if there is one, and ends, on a CPU to the last bit, where a run that was never stopped ends.
+    More steps may then be asked for. `tokenizer` is kept with the weights, to write text later.
+    Under torchrun each process takes its rows of every batch.
+
+    Ctrl-C (in a notebook: interrupt the kernel) ends the run between two steps, with Interrupted,
+    so that no cell below goes on with a half-trained model. An evaluation that is NaN or infinite
+    ends it with Diverged, and the checkpoints stay those of the one before. Raises ValueError, before
+    the first step, for what does not fit together.
     """
-    if config.batch_size % processes():
-        raise ValueError(
-            f"batch_size {config.batch_size} cannot be shared by {processes()} processes: take a multiple"
-        )
-    device = next(model.parameters()).device
-    run = begin(
-        model, replace(config, precision=resolve_precision(config.precision, device)), tokenizer
-    )
+    run = Run(model, config, tokenizer, make_optimizer)
+    config = run.config
+    check_fit(run, train_data, val_data)
+    run.texts = [checkpoints.checksum(text) for text in (train_data, val_data)]
+    run.history.val_text = run.texts[1]
     if out:
-        run.texts = [checksum(text) for text in (train_data, val_data)]
-        resume_or_refuse(run, Path(out), resume)
-    train_data = train_data.to(
-        device
-    )  # small integers: the whole text fits, and batches are cut where they are used
-    forward = (
-        DistributedDataParallel(model) if processes() > 1 else model
-    )  # the former averages the gradients
-    began = time.perf_counter() - run.seconds
+        checkpoints.begin_or_resume(run, Path(out), resume)
+    elif resume:
+        raise ValueError("resume=True goes on with the run in a folder: say which, with out=...")
+
+    train_data = train_data.to(run.device)  # small integers: the whole text fits
+    # the former averages the gradients over the processes
+    forward = DistributedDataParallel(model) if processes() > 1 else model
     model.train()
-    with progress(run) as bar, interrupts() as interrupted:
+    began = time.perf_counter() - run.seconds
+    with progress_line(run) as line, interrupts() as stop:
         if run.step in run.history.steps:  # resumed: the evaluation is not repeated, but shown
-            tell(on_eval, run)
+            show(run, on_eval)
         while True:
-            if is_due(run):
+            at_interval = run.step % config.eval_interval == 0 or run.step == config.steps
+            if at_interval and run.step not in run.history.steps:
                 run.seconds = time.perf_counter() - began
                 evaluate_run(run, train_data, val_data)
-                show_losses(run, bar)
-                if out:
-                    keep(run, Path(out))
-                tell(on_eval, run)
-            if interrupted(run.step):
+                write_losses(run, line)
+                if out and run.is_sound():
+                    checkpoints.keep(run, Path(out))
+                show(run, on_eval)
+                if not run.is_sound():
+                    raise Diverged(run, out)
+            if any_process(stop.is_set(), run):
                 run.seconds = time.perf_counter() - began
+                if not run.is_sound():
+                    raise Diverged(run, out)
                 if out:
-                    save_checkpoint(Path(out) / "last.pt", state(run))
+                    checkpoints.save_checkpoint(Path(out) / "last.pt", checkpoints.to_resume(run))
                 raise Interrupted(run, out)
             if run.step == config.steps or run.history.has_stalled(config.patience):
-                break
+                return run.history
             update(run, forward, train_data)
-            bar.update()
+            line.update()
             if (
                 run.step % 20 == 0
-            ):  # seldom: on a GPU, to read a loss is to wait until all work is done
-                show_losses(run, bar)
-    return run.history
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run was stopped between two steps. `history` holds its evaluations so far."""
-
-    def __init__(self, run, out=None):
-        how_to_go_on = (
-            f"It is kept in {out}: run the same again with resume=True (or --resume), and it goes on."
-            if out
-            else "The model is half trained, and to train again would go on with it: start from the cell that makes it."
-        )
-        super().__init__(
-            f"Training was interrupted after step {run.step} of {run.config.steps}. {how_to_go_on}"
-        )
-        self.history = run.history
-
-    def _render_traceback_(self):  # what IPython shows in place of a traceback
-        return [str(self)]
-
-
-def tell(on_eval, run):
-    """Let on_eval see the history. Whatever it draws, training goes on as if it had not, in training mode."""
-    if on_eval is None or rank() > 0:
-        return
-    device = next(run.model.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        on_eval(run.history)
-    run.model.train()
+            ):  # seldom: to read a loss is to wait until a GPU has done all work
+                write_losses(run, line)
 
 
 def update(run, forward, data):
-    """One step: a batch, its loss, the gradients, and a little way down them."""
-    config, device = run.config, next(run.model.parameters()).device
+    """One step: a batch, its loss, the gradients, and one step of the optimizer."""
+    config = run.config
     for group in run.optimizer.param_groups:
-        group["lr"] = config.learning_rate_at(run.step)
+        group["lr"] = group["initial_lr"] * config.schedule(run.step)
     x, y = get_batch(
-        data, config.block_size, config.batch_size, run.generator, device
-    )  # (B, T), wherever data lies
-    mine = slice(rank(), None, processes())  # this process's rows: all of them when it is alone
-    with mixed_precision(device, config.precision):
+        data, config.block_size, config.batch_size, run.generator, run.device
+    )  # (B, T)
+    mine = slice(rank(), None, processes())  # every n-th row for each of n processes
+    with mixed_precision(run.device, config.precision):
         _, loss = forward(x[mine], y[mine])
     run.optimizer.zero_grad()
     run.scaler.scale(loss).backward()
@@ -312,36 +233,8 @@ def update(run, forward, data):
     run.step += 1
 
 
-def begin(model, config, tokenizer=None):
-    """A Run before its first step."""
-    device = next(model.parameters()).device
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    vectors = [
-        parameter for parameter in model.parameters() if parameter.dim() < 2
-    ]  # biases and LayerNorms
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        betas=(0.9, config.beta2),
-        fused=True,  # one pass over all weights
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-    return Run(
-        model, config, tokenizer, optimizer, scaler, torch.Generator().manual_seed(config.seed)
-    )
-
-
-def is_due(run):
-    """Whether the model is to be evaluated now (a resumed run may have been already)."""
-    at_interval = run.step % run.config.eval_interval == 0 or run.step == run.config.steps
-    return at_interval and run.step not in run.history.steps
-
-
 def evaluate_run(run, train_data, val_data):
-    """Add an entry to the history. Before the first step the training loss is that of as much text as a batch."""
+    """Add an entry to the history. Before the first step, a batch's length of text is the training loss."""
     T = run.config.block_size
     if run.losses:
         train_loss = run.pending_losses().mean().item()
@@ -354,63 +247,133 @@ def evaluate_run(run, train_data, val_data):
     run.history.seconds.append(run.seconds)
 
 
-def progress(run):
-    """A progress line; only the first process shows one."""
-    return tqdm(
-        total=run.config.steps,
-        initial=run.step,
-        desc="training",
-        file=sys.stdout,
-        disable=rank() > 0,
-    )
+def show(run, on_eval):
+    """Call on_eval without disturbing the random state or the training mode."""
+    if on_eval is None or rank() > 0:
+        return
+    with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
+        on_eval(run.history)
+    run.model.train()
 
 
-def show_losses(run, bar):
+def progress_line(run):
+    """A line of tqdm's; only the first process shows one."""
+    steps, step = run.config.steps, run.step
+    return tqdm(total=steps, initial=step, desc="training", file=sys.stdout, disable=rank() > 0)
+
+
+def write_losses(run, line):
     """Write the newest losses, and the pace, into the progress line."""
-    if bar.disable:
+    if line.disable:
         return
     train_loss = run.losses[-1] if run.losses else run.history.train_loss[-1]
-    line = bar.format_dict
-    steps_per_second = line["rate"] or (line["n"] - line["initial"]) / max(line["elapsed"], 1e-9)
+    now = line.format_dict
+    steps_per_second = now["rate"] or (now["n"] - now["initial"]) / max(now["elapsed"], 1e-9)
     pace = steps_per_second * run.config.batch_size * run.config.block_size
-    bar.set_postfix_str(
-        f"train {train_loss:.3f}, val {run.history.val_loss[-1]:.3f}, {pace:,.0f} tokens/s",
-        refresh=False,
-    )
+    losses = f"train {train_loss:.3f}, val {run.history.val_loss[-1]:.3f}"
+    line.set_postfix_str(f"{losses}, {pace:,.0f} tokens/s", refresh=False)
+
+
+def check_fit(run, train_data, val_data):
+    """Raise ValueError where texts, tokenizer, model and processes do not fit together."""
+    T, B = run.config.block_size, run.config.batch_size
+    embedding = getattr(run.model, "token_embedding", None)
+    V = getattr(embedding, "num_embeddings", None)  # the model's vocabulary, as far as it is known
+    for name, data, least in (("train_data", train_data, T + 1), ("val_data", val_data, 2)):
+        if not isinstance(data, torch.Tensor) or data.dim() != 1 or data.is_floating_point():
+            raise ValueError(f"{name} must be a tensor of ids (N,), as encode_text gives")
+        if len(data) < least:
+            raise ValueError(
+                f"{name} has {len(data)} tokens, and block_size {T} needs at least {least}: "
+                f"take a longer text, or a shorter block_size"
+            )
+        lowest, highest = data.long().min().item(), data.long().max().item()
+        if V is not None and not 0 <= lowest <= highest < V:
+            raise ValueError(
+                f"{name} has ids from {lowest} to {highest}, and the model's vocabulary is {V}: "
+                f"make the model with vocab_size=tokenizer.vocab_size"
+            )
+    if run.tokenizer is not None and V is not None and run.tokenizer.vocab_size != V:
+        raise ValueError(
+            f"the tokenizer has {run.tokenizer.vocab_size} ids, and the model's vocabulary is {V}: "
+            f"make the model with vocab_size={run.tokenizer.vocab_size}"
+        )
+    if B % processes():
+        raise ValueError(
+            f"batch_size {B} cannot be shared by {processes()} processes: take a multiple"
+        )
+
+
+# ----------------------------------------------------------------------------- ends before the end
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped between two steps. `history` holds its evaluations so far."""
+
+    def __init__(self, run, out=None):
+        how_to_go_on = (
+            f"It is kept in {out}: run the same again with resume=True (or --resume), and it goes on."
+            if out
+            else "The model is half trained: start again from the cell that makes it."
+        )
+        super().__init__(
+            f"Training was interrupted after step {run.step} of {run.config.steps}. {how_to_go_on}"
+        )
+        self.history = run.history
+
+    def _render_traceback_(self):  # what IPython shows in place of a traceback
+        return [str(self)]
+
+
+class Diverged(ValueError):
+    """A run ended because a loss is NaN or infinite. `history` holds its evaluations, the last one too."""
+
+    def __init__(self, run, out=None):
+        history, rate = run.history, run.config.learning_rate
+        losses = f"training loss {history.train_loss[-1]}, validation loss {history.val_loss[-1]}"
+        if run.step == 0:
+            message = (
+                f"The model is broken before the first step: {losses}. "
+                f"Start again from the cell that makes it."
+            )
+        else:
+            message = (
+                f"Training diverged by step {run.step}: {losses}. Train a new model, with a learning "
+                f"rate lower than {rate:g}, a longer warm-up or a lower grad_clip."
+            )
+            message += f" {out} keeps the run as it was before: take another folder." if out else ""
+        super().__init__(message)
+        self.history = history
+
+    _render_traceback_ = Interrupted._render_traceback_
 
 
 @contextmanager
 def interrupts():
-    """Ctrl-C inside asks, and does not break off in the middle of a step. A second one breaks off.
-
-    Gives a function of the step: has anyone asked? Several processes agree on it every 20 steps, so
-    that all of them stop at the same one.
-    """
-    asked = []
+    """Inside, Ctrl-C sets the event that this gives; a second Ctrl-C stops at once."""
+    stop = threading.Event()
 
     def ask(number, frame):
-        if asked:
+        if stop.is_set():
             raise KeyboardInterrupt
-        asked.append(number)
+        stop.set()
 
-    def interrupted(step):
-        if processes() == 1:
-            return bool(asked)
-        if step % 20:
-            return False
-        votes = torch.tensor(
-            float(len(asked)), device="cuda" if distributed.get_backend() == "nccl" else "cpu"
-        )
-        distributed.all_reduce(votes)
-        return votes.item() > 0
-
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only the main thread receives signals
-        yield interrupted
+    if threading.current_thread() is not threading.main_thread():  # only that one receives signals
+        yield stop
         return
     before = signal.signal(signal.SIGINT, ask)
     try:
-        yield interrupted
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)  # None: set by another language
+
+
+def any_process(asked, run):
+    """Whether a stop was requested in any process. They vote every 20 steps, to stop at the same one."""
+    if processes() == 1:
+        return asked
+    if run.step % 20:
+        return False
+    votes = torch.tensor(float(asked), device=run.device)
+    distributed.all_reduce(votes)
+    return votes.item() > 0

@@ -11,27 +11,26 @@ The device named there is this one: call the tool where the runs were made.
 """
 
 import argparse
-import hashlib
 import json
 import statistics
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-import mygpt_train  # noqa: E402
 
-from mygpt.checkpoints import load_checkpoint, load_model
-from mygpt.files import DATA, runs_folder, write_whole
+from mygpt.__main__ import main as mygpt  # noqa: E402
+from mygpt.checkpoints import load_checkpoint, load_model, save_model  # noqa: E402
+from mygpt.files import DATA, runs_folder, write_whole  # noqa: E402
+from mygpt.judge import mean_and_error  # noqa: E402
 from mygpt.ladder import PROMPT  # noqa: E402
-from mygpt.machine import best_device, resolve_precision
+from mygpt.machine import best_device, resolve_precision  # noqa: E402
 from mygpt.text import load_text  # noqa: E402
-from mygpt.train import History  # noqa: E402
-from mygpt_helpers import evaluate, mean_and_error, split  # noqa: E402
+from mygpt.train import PRESETS, History  # noqa: E402
+from mygpt_helpers import encode_text, evaluate, split  # noqa: E402
 
 
 def folder_of(preset, seed):
@@ -41,17 +40,15 @@ def folder_of(preset, seed):
 def run_seed(preset, seed):
     """Train one seed, or finish it."""
     out = folder_of(preset, seed)
-    steps = mygpt_train.PRESETS[preset][1].steps
-    if not (out / "history.json").exists() or History.load(out / "history.json").steps[-1] < steps:
-        resume = ["--resume"] if (out / "last.pt").exists() else []
-        mygpt_train.main(
-            ["train", "--preset", preset, "--seed", str(seed), "--out", str(out), *resume]
-        )
+    history, steps = out / "history.json", PRESETS[preset][1].steps
+    if not history.exists() or History.load(history).steps[-1] < steps:
+        mygpt(f"train --preset {preset} --seed {seed} --resume --out".split() + [str(out)])
 
 
 def write_curves(preset, folders, note):
-    model_config, config = mygpt_train.PRESETS[preset]
-    settings = asdict(config)
+    """Write data/reference/<preset>.json from the runs in `folders`, {seed: folder}."""
+    model_config, config = PRESETS[preset]
+    settings = asdict(replace(config, block_size=model_config.block_size))
     del settings["seed"]  # each run has its own
     runs = [
         {"seed": seed, **asdict(History.load(out / "history.json"))}
@@ -59,6 +56,7 @@ def write_curves(preset, folders, note):
     ]
     curves = {
         "preset": preset,
+        "text": "TinyShakespeare",
         "device": device_name(),
         "precision": resolve_precision(config.precision, best_device()),
         "note": note,
@@ -72,52 +70,48 @@ def write_curves(preset, folders, note):
     spread = f", standard deviation {statistics.stdev(best):.4f}" if len(best) > 1 else ""
     print(
         f"{preset}: best validation loss {statistics.mean(best):.4f}{spread} "
-        f"over {len(best)} seeds ({', '.join(f'{loss:.4f}' for loss in best)}); {minutes:.1f} min a run"
+        f"over {len(best)} seeds ({', '.join(f'{loss:.4f}' for loss in best)}); "
+        f"{minutes:.1f} min a run"
     )
 
 
 def ship(preset, out, note):
     """Write data/<preset>.safetensors and its card, from the run in `out`."""
     saved, last = load_checkpoint(out / "best.pt"), History.load(out / "history.json").steps[-1]
-    model, tokenizer = load_model(out / "best.pt")
-    _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
-    full_loss = evaluate(model, val_data)
-    model.half().float()
-    half_loss, error = mean_and_error(*evaluate(model, val_data, reduction="none"))
-    exact_enough = abs(half_loss - full_loss) < 1e-4
+    (model, tokenizer), (half, _) = load_model(out), load_model(out)
+    half.half().float()  # as load_model will give it
+    _, val_data = split(encode_text(tokenizer, load_text("tinyshakespeare")))
+    loss, error = mean_and_error(*evaluate(model, val_data, reduction="none"))
+    half_loss = evaluate(half, val_data)
+    exact_enough = abs(half_loss - loss) < 1e-4
     print(
-        f"float32 {full_loss:.6f}, float16 {half_loss:.6f}: {'float16' if exact_enough else 'float32'} ships"
+        f"float32 {loss:.6f}, float16 {half_loss:.6f}: "
+        f"{'float16' if exact_enough else 'float32'} ships"
     )
-    weights = {
-        name: value.half() if exact_enough else value for name, value in saved["model"].items()
-    }
-    content = safetensors.torch.save(weights)
+    if exact_enough:
+        model, loss = half, half_loss
     prompt = torch.tensor([tokenizer.encode(PROMPT)])
     sample = model.generate(prompt, 500, generator=torch.Generator().manual_seed(1337))[0]
-    settings = saved["train_config"]
-    card = {
-        "about": f"The course's GPT by python mygpt_train.py train --preset {preset} --seed {settings['seed']} "
-        f"--out FOLDER, on {device_name()}: {last} of {settings['steps']} planned steps were made, and "
-        f"these are the weights of step {saved['step']}, where the validation loss was lowest",
-        "note": note,
-        "data": "the first nine tenths of TinyShakespeare; the loss is on the last tenth",
-        "limits": "Writes strings that look like Shakespeare's plays and mean little; knows nothing else. Chosen "
-        "by the loss that is given here, which is therefore a little too good.",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "val_loss": half_loss if exact_enough else full_loss,
-        "val_loss_error": error,
-        "device": device_name(),
-        **{
-            name: saved[name]
-            for name in ("step", "model_config", "chars", "train_config", "history")
-        },
-        "sample": tokenizer.decode(sample),
-    }
-    write_whole(DATA / f"{preset}.safetensors", content)
-    write_whole(DATA / f"{preset}.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
-    print(
-        f"data/{preset}.safetensors: {len(content):,} bytes, validation {card['val_loss']:.4f} ± {error:.4f}"
+    settings, path = saved["train_config"], DATA / f"{preset}.safetensors"
+    save_model(
+        path,
+        model.half() if exact_enough else model,
+        tokenizer,
+        note,
+        about=f"The course's GPT by python -m mygpt train --preset {preset} "
+        f"--seed {settings['seed']} --out FOLDER, on {device_name()}: {last} of "
+        f"{settings['steps']} planned steps were made, and these are the weights of step "
+        f"{saved['step']}, where the validation loss was lowest",
+        data="the first nine tenths of TinyShakespeare; the loss is on the last tenth",
+        limits="Writes strings that look like Shakespeare's plays and mean little; knows nothing "
+        "else. Chosen by the loss that is given here, which is therefore a little too good.",
+        val_loss=loss,
+        val_loss_error=error,
+        device=device_name(),
+        **{name: saved[name] for name in ("step", "train_config", "history")},
+        sample=tokenizer.decode(sample),
     )
+    print(f"data/{path.name}: {path.stat().st_size:,} bytes, validation {loss:.4f} ± {error:.4f}")
 
 
 def device_name():
@@ -133,7 +127,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("preset", nargs="?", choices=mygpt_train.PRESETS, default="laptop")
+    parser.add_argument("preset", nargs="?", choices=PRESETS, default="laptop")
     parser.add_argument("seeds", nargs="*", type=int)
     parser.add_argument(
         "--as-is", action="store_true", help="train nothing: take the runs as far as they are"

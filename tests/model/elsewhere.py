@@ -4,24 +4,17 @@ A FakeTensor has no numbers, but a shape and a device. As on a GPU, two of them 
 cannot be combined; and whoever asks for a value is refused, where on a GPU Python would have to wait.
 """
 
-import contextlib
 import json
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-import mygpt_helpers
-from mygpt.train import TrainConfig, begin, update
+from mygpt import train
+from mygpt.train import Run, TrainConfig, update
 from mygpt_helpers import GPT, GPTConfig, evaluate, get_batch
 
 _setup_privateuseone_for_python_backend("elsewhere")
-mygpt_train.mixed_precision = lambda *_: (
-    contextlib.nullcontext()
-)  # torch has no autocast for this device
-mygpt_helpers._check_generation = lambda *_: (
-    None
-)  # reads the prompt's ids, once, before the first token
 DEVICE = torch.device("elsewhere")
 SIZES = GPTConfig(vocab_size=7, block_size=8, n_layer=2, n_head=2, n_embd=16, dropout=0.1)
 
@@ -29,7 +22,7 @@ SIZES = GPTConfig(vocab_size=7, block_size=8, n_layer=2, n_head=2, n_embd=16, dr
 def two_steps(data_on, **config):
     with DEVICE:
         model = GPT(SIZES)
-    run = begin(model, TrainConfig(2, 4, 8, 1e-3, eval_interval=1, **config))
+    run = Run(model, TrainConfig(steps=2, batch_size=4, eval_interval=1, **config))
     data = torch.zeros(50, dtype=torch.uint8, device=data_on)
     for _ in range(2):
         update(run, model, data)
@@ -40,6 +33,22 @@ def with_model(work):
     with DEVICE:
         model, ids = GPT(SIZES).eval(), torch.zeros(2, 3, dtype=torch.long)
     return work(model, ids)
+
+
+def written(**options):
+    """Generate: what is asked before the first forward pass, as whether the prompt fits, may be asked."""
+
+    def work(model, ids):
+        read, values = torch.Tensor.__bool__, torch.Tensor.item
+        torch.Tensor.__bool__, torch.Tensor.item = lambda self: False, lambda self: 0
+
+        def strict(*arguments):
+            torch.Tensor.__bool__, torch.Tensor.item = read, values
+
+        model.register_forward_pre_hook(strict)
+        return model.generate(ids, 12, **options)
+
+    with_model(work)
 
 
 def with_a_fault(where, name, fault, work):
@@ -73,16 +82,14 @@ TRIED = {
     "evaluation of a text on the cpu": lambda: with_model(
         lambda model, _: evaluate(model, torch.zeros(50), reduction="none")
     ),
-    "greedy": lambda: with_model(lambda model, ids: model.generate(ids, 12, temperature=0)),
-    "drawn": lambda: with_model(lambda model, ids: model.generate(ids, 12, top_k=3, top_p=0.9)),
-    "drawn without a cache": lambda: with_model(
-        lambda model, ids: model.generate(ids, 12, use_cache=False)
-    ),
+    "greedy": lambda: written(temperature=0),
+    "drawn": lambda: written(top_k=3, top_p=0.9),
+    "drawn without a cache": lambda: written(use_cache=False),
     "a text in two pieces": lambda: with_model(two_pieces),
     "fault: batches stay on the cpu": lambda: with_a_fault(
-        mygpt_train,
+        train,
         "get_batch",
-        lambda *given: get_batch(*given[:-1], "cpu"),
+        lambda *given: get_batch(*given[:4], "cpu"),
         lambda: two_steps("cpu"),
     ),
     "fault: a value is asked for": lambda: with_model(loss_read_in_every_step),

@@ -1,9 +1,9 @@
 """kill -9 at random moments of a run that saves after every step: what it leaves loads and can go on.
 
-    PYTHONPATH=.:tests python tests/kills.py FOLDER SEED [SEED ...]
+    PYTHONPATH=. python tests/model/kills.py FOLDER SEED [SEED ...]
 
 One process imports torch and forks a child for each kill, for test_checkpoints.py (five kills) and
-tests_slow/test_kills.py (fifty).
+tests/slow/test_kills.py (fifty).
 """
 
 import io
@@ -16,13 +16,13 @@ import sys
 import time
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent
 SOME_KILLS = range(1, 6)  # the seeds
 
 
 def kills_survived(folder, seeds):
     """How many of these kills left a loadable checkpoint from which to go on. Prints what went wrong."""
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    paths = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
     done = subprocess.run(
         [sys.executable, __file__, str(folder), *map(str, seeds)],
         capture_output=True,
@@ -46,7 +46,9 @@ def work(out, steps, resume=False, width=64):
     """Train with dropout on, an evaluation and a checkpoint after each step."""
     from tiny_run import gpt, run, settings
 
-    mygpt_text.open = SlowDisk
+    from mygpt import files
+
+    files.open = SlowDisk
     model = gpt(seed=int(resume), n_embd=width)  # whoever resumes starts from other weights
     run(out, model, settings(steps=steps, eval_interval=1, batch_size=1), resume=resume)
 

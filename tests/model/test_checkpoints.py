@@ -1,9 +1,9 @@
 """Checkpoints: to resume equals never having stopped; whatever happens to a file, nothing is lost and nothing runs."""
 
 import dataclasses
+import hashlib
 import io
 import json
-import math
 import os
 import pickle
 import random
@@ -28,12 +28,19 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from tiny_run import DATA, TOKENIZER, VAL, gpt, left_by, run, same, set_validation_losses, settings
 
-from mygpt import train
-from mygpt.checkpoints import load_checkpoint, load_model, load_pretrained, save_checkpoint
-from mygpt.train import History, Interrupted, train
-from mygpt_helpers import BigramLanguageModel, CharTokenizer
-
-ROOT = Path(mygpt_train.__file__).resolve().parent
+from mygpt.checkpoints import (
+    KIND,
+    TOKENIZERS,
+    load_checkpoint,
+    load_model,
+    load_pretrained,
+    save_checkpoint,
+    save_model,
+    to_use,
+)
+from mygpt.files import ROOT
+from mygpt.train import History, Interrupted, Run, TrainConfig, train
+from mygpt_helpers import BigramLanguageModel, CharTokenizer, GPTConfig
 
 
 class Killed(BaseException):
@@ -176,14 +183,6 @@ def test_a_finished_run_resumed_stays_as_it_is(tmp_path, uninterrupted):
     assert [history.steps for history in seen] == [[0, 5, 10, 13]]  # shown, and not repeated
 
 
-def test_a_run_of_the_first_version_which_kept_no_checksum_goes_on(tmp_path, uninterrupted):
-    run(tmp_path, before_forward(gpt(), 6, interrupt))
-    saved = load_checkpoint(tmp_path / "last.pt")
-    del saved["texts"]
-    save_checkpoint(tmp_path / "last.pt", saved)
-    assert same(go_on(tmp_path, settings()), uninterrupted())
-
-
 def test_a_resumed_run_shows_at_once_what_there_is(tmp_path):
     run(tmp_path, on_eval=at_the_end_of_evaluation(5, interrupt))
     seen = []
@@ -222,8 +221,7 @@ def test_seconds_go_on_where_they_stopped(tmp_path):
     run(tmp_path, on_eval=at_the_end_of_evaluation(5, interrupt))
     saved = load_checkpoint(tmp_path / "last.pt")
     saved["history"]["seconds"] = [1000.0, 2000.0]
-    del saved["seconds"]  # as an earlier version left it
-    save_checkpoint(tmp_path / "last.pt", saved)
+    save_checkpoint(tmp_path / "last.pt", saved | {"seconds": 2000.0})
     seconds = run(tmp_path, resume=True).seconds
     assert seconds[:2] == [1000, 2000] and 2000 < seconds[2] < seconds[3] < 3000
 
@@ -245,9 +243,152 @@ def test_an_existing_run_is_not_written_over(tmp_path, uninterrupted):
     assert same(left_by(tmp_path), uninterrupted())
 
 
-def test_resume_without_a_checkpoint_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="last.pt.*without resume"):
-        run(tmp_path, resume=True)
+def test_resume_where_nothing_is_yet_begins_and_says_so(tmp_path, uninterrupted, capsys):
+    run(tmp_path, resume=True)
+    assert f"There is no run in {tmp_path} yet: it begins." in capsys.readouterr().out
+    assert same(left_by(tmp_path), uninterrupted())
+
+
+def test_a_run_killed_before_its_first_last_pt_begins_again(tmp_path, uninterrupted):
+    with pytest.raises(Killed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mygpt.checkpoints.to_resume", lambda run: kill())
+        run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+    run(tmp_path, resume=True)
+    assert same(left_by(tmp_path), uninterrupted())
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_best_weights_of_a_run_without_its_last_pt_are_not_written_over(
+    tmp_path, resume, monkeypatch
+):
+    set_validation_losses(monkeypatch, [4.0, 3.0, 2.0, 1.0])
+    run(tmp_path)
+    (tmp_path / "last.pt").unlink()
+    best = (tmp_path / "best.pt").read_bytes()
+    with pytest.raises(ValueError, match="has a best.pt, but no last.pt to go on from: .*move it"):
+        run(tmp_path, resume=resume)
+    assert (tmp_path / "best.pt").read_bytes() == best
+
+
+# ----------------------------------------------------------------------------- resume with other settings
+
+
+def weights_of(out):
+    return left_by(out)["last.pt"]["model"]
+
+
+def test_more_steps_of_a_constant_rate_end_where_one_long_run_ends(tmp_path):
+    constant = dict(min_learning_rate=None, steps=13)
+    run(tmp_path / "whole", config=settings(**constant))
+    run(tmp_path / "parts", config=settings(**constant | {"steps": 8}))
+    run(tmp_path / "parts", gpt(9), settings(**constant), resume=True)
+    assert same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
+    assert load_checkpoint(tmp_path / "parts" / "last.pt")["history"]["steps"] == [0, 5, 8, 10, 13]
+
+
+def test_more_steps_of_a_cosine_follow_the_new_one_and_it_is_said(tmp_path, capsys, monkeypatch):
+    run(tmp_path)
+    rates, config, step = [], settings(steps=20), torch.optim.AdamW.step
+
+    def spy(self, *arguments, **more):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments, **more)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    run(tmp_path, gpt(9), config, resume=True)
+    assert rates == pytest.approx([config.learning_rate_at(step) for step in range(13, 20)])
+    said = capsys.readouterr().out
+    assert f"at step 13 it is {config.learning_rate_at(13):.2g} instead of 0.001." in said
+    assert "20 steps instead of 13" in said
+
+
+def test_patience_and_interval_may_change_when_a_run_goes_on(tmp_path, uninterrupted):
+    run(tmp_path, before_forward(gpt(), 6, interrupt))
+    run(tmp_path, gpt(9), settings(eval_interval=4, patience=9), resume=True)
+    assert same(weights_of(tmp_path), uninterrupted()["last.pt"]["model"])
+    assert load_checkpoint(tmp_path / "last.pt")["history"]["steps"] == [0, 5, 8, 12, 13]
+
+
+def test_fewer_steps_than_were_made_are_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match="is at step 13 already: ask for more steps"):
+        run(tmp_path, gpt(9), settings(steps=12), resume=True)
+
+
+def test_a_setting_that_an_older_checkpoint_lacks_has_its_default(tmp_path):
+    run(tmp_path, config=settings(steps=5))
+    saved = load_checkpoint(tmp_path / "last.pt")
+    del saved["train_config"]["patience"], saved["model_config"]["bias"]
+    save_checkpoint(tmp_path / "last.pt", saved)
+    run(tmp_path, gpt(9), settings(), resume=True)
+    del saved["train_config"]["beta2"]  # whose default is another than this run's 0.99
+    save_checkpoint(tmp_path / "last.pt", saved)
+    with pytest.raises(ValueError, match="was made with beta2 0.999, and this run has beta2 0.99"):
+        run(tmp_path, gpt(9), settings(), resume=True)
+
+
+def test_a_setting_of_another_version_is_a_sentence(tmp_path):
+    run(tmp_path)
+    saved = load_checkpoint(tmp_path / "last.pt")
+    for part in ("model_config", "train_config"):
+        other = saved | {part: saved[part] | {"rope": True}}
+        save_checkpoint(tmp_path / "last.pt", other)
+        with pytest.raises(ValueError, match="another version of the course.*rope"):
+            run(tmp_path, gpt(9), resume=True)
+    save_checkpoint(
+        tmp_path / "last.pt", saved | {"model_config": saved["model_config"] | {"rope": 1}}
+    )
+    with pytest.raises(ValueError, match="does not hold a GPT of this course.*rope"):
+        load_model(tmp_path / "last.pt")
+
+
+def test_another_optimizer_is_refused_before_anything_changes(tmp_path):
+    run(tmp_path)
+    model = gpt(9)
+    before = copied(model)
+
+    def sgd(model, config):
+        decayed = [{"params": list(group)} for group in halves(model.parameters())]
+        return torch.optim.SGD(decayed, config.learning_rate)
+
+    with pytest.raises(ValueError, match="made with another optimizer: resume with the same one"):
+        run(tmp_path, model, resume=True, make_optimizer=sgd)
+    assert same(copied(model), before)
+
+
+def halves(parameters):
+    """The parameters as `adamw` groups them."""
+    parameters = list(parameters)
+    return [p for p in parameters if p.dim() > 1], [p for p in parameters if p.dim() < 2]
+
+
+def test_a_checkpoint_of_several_gpus_goes_on_where_there_are_fewer(tmp_path, uninterrupted):
+    """Whatever generators of GPUs are in it, it loads; a wrong one is refused before anything changes."""
+    run(tmp_path, before_forward(gpt(), 6, interrupt))
+    saved = load_checkpoint(tmp_path / "last.pt")
+    saved["dropout"]["cuda"] = torch.zeros(16, dtype=torch.uint8)
+    save_checkpoint(tmp_path / "last.pt", saved)
+    assert same(
+        go_on(tmp_path, settings())["last.pt"]["model"], uninterrupted()["last.pt"]["model"]
+    )
+
+
+def test_what_is_saved_of_a_gpu_is_its_own_generator_and_that_alone(monkeypatch):
+    """On a machine with any number of GPUs, the state of the model's one is saved and restored."""
+    from mygpt.checkpoints import dropout_state
+
+    asked = []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: asked.append(device) or "state")
+    state = dropout_state(torch.device("cuda", 3))
+    assert state["cuda"] == "state" and asked == [torch.device("cuda", 3)]
+    assert list(dropout_state(torch.device("cpu"))) == ["torch"]
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
+    (tmp_path / "notes").write_text("mine", encoding="utf-8")
+    with pytest.raises(ValueError, match="notes is a file: give a folder for the run"):
+        run(tmp_path / "notes")
 
 
 def test_what_a_killed_run_left_half_written_goes_away(tmp_path):
@@ -297,9 +438,9 @@ def test_an_interrupt_raises_so_that_nothing_goes_on_with_a_half_trained_model(t
 
 def test_a_notebook_shows_an_interrupt_in_one_line_and_runs_no_cell_below():
     cells = [
-        "import signal, torch\nfrom mygpt_helpers import BigramLanguageModel\nfrom mygpt_train import TrainConfig, train",
+        "import signal, torch\nfrom mygpt_helpers import BigramLanguageModel\nfrom mygpt.train import TrainConfig, train",
         "stop = lambda history: signal.raise_signal(signal.SIGINT)\ndata = torch.arange(100) % 65",
-        "history = train(BigramLanguageModel(65), data, data, TrainConfig(steps=9, eval_interval=9), stop)",
+        "history = train(BigramLanguageModel(65), data, data, TrainConfig(steps=9, block_size=8, eval_interval=9), stop)",
         "print('and on')",
     ]
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -450,13 +591,11 @@ def test_foreign_files_are_refused_and_run_no_code(tmp_path, stopped):
     assert trap.exists()  # the trap works
     trap.unlink()
     refused(out, b"To be, or not to be\n", "damaged or no checkpoint")
-    refused(
-        out, pickle.dumps({"kind": mygpt_train.KIND, "model": code}), "damaged or no checkpoint"
-    )
-    refused(out, saved({"kind": mygpt_train.KIND, "model": code}), "damaged or no checkpoint")
+    refused(out, pickle.dumps({"kind": KIND, "model": code}), "damaged or no checkpoint")
+    refused(out, saved({"kind": KIND, "model": code}), "damaged or no checkpoint")
     refused(
         out,
-        saved({"kind": mygpt_train.KIND, "model": code}, _use_new_zipfile_serialization=False),
+        saved({"kind": KIND, "model": code}, _use_new_zipfile_serialization=False),
         "damaged",
     )
     assert not trap.exists()
@@ -470,18 +609,15 @@ def test_foreign_files_are_refused_and_run_no_code(tmp_path, stopped):
 
 
 OTHER_SETTINGS = dict(
-    steps=14,
     batch_size=8,
     block_size=4,
     learning_rate=0.02,
-    eval_interval=4,
     seed=1,
     warmup_steps=2,
     min_learning_rate=None,
     weight_decay=0.2,
     beta2=0.98,
     grad_clip=None,
-    patience=3,
     precision="bf16",
 )
 OTHER_SIZES = dict(
@@ -492,31 +628,37 @@ OTHER_SIZES = dict(
 def test_another_configuration_is_refused_and_the_setting_named(tmp_path, stopped):
     path = tmp_path / "last.pt"
     path.write_bytes(stopped[0])
-    assert OTHER_SETTINGS.keys() == {field.name for field in dataclasses.fields(settings())}
-    assert OTHER_SIZES.keys() == {field.name for field in dataclasses.fields(gpt().config)}
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert OTHER_SETTINGS.keys() == names - {"steps", "patience", "eval_interval"}
+    assert OTHER_SIZES.keys() == {field.name for field in dataclasses.fields(GPTConfig)}
     tries = [({name: value}, {}) for name, value in OTHER_SETTINGS.items()]
     tries += [({}, {name: value}) for name, value in OTHER_SIZES.items()]
     for changes, sizes in tries:
         ((name, value),) = (changes | sizes).items()
-        with pytest.raises(
-            ValueError, match=f"last.pt was made with {name} .* has {value}: .*another folder"
-        ):
+        words = (
+            f"last.pt was made with .*{name} .*and this run has .*{name} {value}.*another folder"
+        )
+        if name == "vocab_size":
+            words = "the tokenizer has 7 ids"
+        with pytest.raises(ValueError, match=words):
             run(tmp_path, gpt(**sizes), settings(**changes), resume=True)
         assert path.read_bytes() == stopped[0]
+
+
+def test_the_differing_option_is_named_as_it_is_typed(tmp_path, stopped):
+    (tmp_path / "last.pt").write_bytes(stopped[0])
+    with pytest.raises(ValueError, match=r"\(on the command line --learning-rate 0.01\)"):
+        run(tmp_path, config=settings(learning_rate=0.02), resume=True)
+    with pytest.raises(ValueError) as refused:  # there is no --bias
+        run(tmp_path, gpt(bias=True), resume=True)
+    assert "bias False" in str(refused.value) and "command line" not in str(refused.value)
 
 
 def test_another_text_or_another_model_is_refused(tmp_path, stopped):
     (tmp_path / "last.pt").write_bytes(stopped[0])
     with pytest.raises(ValueError, match="last.pt was made with another tokenizer.*same one"):
-        train(
-            gpt(),
-            DATA,
-            VAL,
-            settings(),
-            out=tmp_path,
-            resume=True,
-            tokenizer=CharTokenizer("abcdefh"),
-        )
+        other = CharTokenizer("abcdefh")
+        train(gpt(), DATA, VAL, settings(), out=tmp_path, resume=True, tokenizer=other)
     both = torch.cat([DATA, VAL])
     for texts in (
         (DATA, VAL.flip(0)),
@@ -525,32 +667,19 @@ def test_another_text_or_another_model_is_refused(tmp_path, stopped):
     ):  # of the same characters
         with pytest.raises(ValueError, match="another text"):
             train(gpt(), *texts, settings(), out=tmp_path, resume=True, tokenizer=TOKENIZER)
-    with pytest.raises(ValueError, match="last.pt was made with"):
-        train(
-            BigramLanguageModel(7),
-            DATA,
-            VAL,
-            settings(),
-            out=tmp_path,
-            resume=True,
-            tokenizer=TOKENIZER,
-        )
+    table = settings(steps=5, block_size=8)
+    with pytest.raises(ValueError, match="last.pt was made with another kind of model"):
+        options = dict(out=tmp_path, resume=True, tokenizer=TOKENIZER)
+        train(BigramLanguageModel(7), DATA, VAL, table, **options)
     assert (tmp_path / "last.pt").read_bytes() == stopped[0]
-    train(BigramLanguageModel(7), DATA, VAL, settings(steps=5), out=tmp_path / "table")
+    train(BigramLanguageModel(7), DATA, VAL, table, out=tmp_path / "table")
     with pytest.raises(ValueError, match="last.pt holds the weights of another model"):
-        train(
-            BigramLanguageModel(8),
-            DATA,
-            VAL,
-            settings(steps=5),
-            out=tmp_path / "table",
-            resume=True,
-        )
+        train(BigramLanguageModel(8), DATA, VAL, table, out=tmp_path / "table", resume=True)
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path, stopped):
     (tmp_path / "last.pt").write_bytes(stopped[1])
-    with pytest.raises(ValueError, match="last.pt holds weights alone.*resume from last.pt"):
+    with pytest.raises(ValueError, match="last.pt holds only weights.*resume from last.pt"):
         run(tmp_path, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == stopped[1]
     load_model(tmp_path / "last.pt")  # but they make a model
@@ -576,7 +705,7 @@ def test_numbers_of_numpy_in_the_settings_do_not_spoil_the_checkpoint(tmp_path):
 
 
 def test_mistake_17_best_pt_is_kept_though_the_last_is_worse(tmp_path, monkeypatch):
-    set_validation_losses(monkeypatch, [4.0, 3.0, math.nan, 2.0, 2.0, 2.5])
+    set_validation_losses(monkeypatch, [4.0, 3.0, 3.5, 2.0, 2.0, 2.5])
     model, seen = gpt(), []
     run(
         tmp_path,
@@ -650,14 +779,8 @@ def test_mistake_17_load_uses_weights_only(tmp_path, stopped, monkeypatch):
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     """A data folder with one trained model, "tiny", in float16."""
-    monkeypatch.setattr(mygpt_train, "DATA", tmp_path)
-    weights = tmp_path / "tiny.safetensors"
-    safetensors.torch.save_file(
-        {name: value.half() for name, value in gpt().state_dict().items()}, weights
-    )
-    card = {"model_config": dataclasses.asdict(gpt().config), "chars": "abcdefg"}
-    card["sha256"] = mygpt_train.hashlib.sha256(weights.read_bytes()).hexdigest()
-    (tmp_path / "tiny.json").write_text(json.dumps(card), encoding="utf-8")
+    monkeypatch.setattr("mygpt.checkpoints.DATA", tmp_path)
+    save_model(tmp_path / "tiny.safetensors", gpt().half(), TOKENIZER)
     return tmp_path
 
 
@@ -690,8 +813,109 @@ def test_shipped_weights_are_checked_against_their_card(shipped):
         with pytest.raises(ValueError, match="tiny.json is damaged.*fetch it again"):
             load_pretrained("tiny")
     (shipped / "tiny.json").unlink()
-    with pytest.raises(FileNotFoundError, match="tiny.safetensors and tiny.json must both be"):
+    with pytest.raises(FileNotFoundError, match="tiny.safetensors needs its card.* no tiny.json"):
         load_pretrained("tiny")
+
+
+# ----------------------------------------------------------------------------- a learner's own weights
+
+
+def test_save_model_and_load_model_give_back_model_and_tokenizer(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_model(path, gpt(3), TOKENIZER, note="Trained on my diary.", val_loss=1.5)
+    model, tokenizer = load_model(path)
+    assert same(copied(model), copied(gpt(3))) and model.config == gpt().config
+    assert tokenizer.decode([0, 6]) == "ag"
+    card = json.loads((tmp_path / "mine.json").read_text(encoding="utf-8"))
+    assert card["note"] == "Trained on my diary." and card["val_loss"] == 1.5
+    assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    theirs = safetensors.torch.load_file(path)  # as any other program reads it
+    assert same(theirs, copied(gpt(3)))
+
+
+def test_weights_under_another_ending_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="ends in .safetensors: .*mine.pt does not"):
+        save_model(tmp_path / "mine.pt", gpt(), TOKENIZER)
+
+
+def test_a_folder_means_the_best_pt_in_it(tmp_path):
+    run(tmp_path)
+    assert same(copied(load_model(tmp_path)[0]), load_checkpoint(tmp_path / "best.pt")["model"])
+    with pytest.raises(FileNotFoundError, match="no checkpoint .*best.pt: check the name"):
+        load_model(tmp_path.parent)
+
+
+@pytest.mark.parametrize("name", ["nowhere.pt", "nowhere", "nowhere.safetensors"])
+def test_a_mistyped_name_is_a_fitting_sentence(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=f"there is no .*{name}: check the name$"):
+        load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "part, value",
+    [
+        ("model_config", {"n_embd": 7, "n_head": 2}),
+        ("model_config", {"n_layer": "two"}),
+        ("model_config", {"n_layer": 1, "vocab_size": 7}),  # the weights are of another size
+        ("model_config", {"rope": True}),
+        ("model_config", ["no", "dict"]),
+        ("model_config", None),
+        ("model", {"blocks": 3}),
+        ("model", None),
+        ("tokenizer", {"kind": "characters"}),
+        ("tokenizer", {"kind": "characters", "chars": "aa"}),
+        ("tokenizer", {"kind": "characters", "chars": "ab"}),  # not the model's vocabulary
+        ("tokenizer", {"kind": "words", "words": []}),
+        ("tokenizer", "abcdefg"),
+        ("tokenizer", None),
+    ],
+)
+def test_whatever_is_damaged_in_a_model_is_a_value_error(tmp_path, part, value):
+    contents = to_use(Run(gpt(), settings(), TOKENIZER))
+    save_checkpoint(tmp_path / "best.pt", contents | {part: value})
+    with pytest.raises(ValueError) as refused:
+        load_model(tmp_path)
+    assert "best.pt" in str(refused.value) and len(str(refused.value)) < 500
+
+
+def test_a_weights_file_that_is_something_else_is_a_value_error(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_model(path, gpt(), TOKENIZER)
+    card = json.loads((tmp_path / "mine.json").read_text(encoding="utf-8"))
+    path.write_bytes(b"To be, or not to be")
+    card["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "mine.json").write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(ValueError, match="mine.safetensors does not hold a GPT"):
+        load_model(path)
+
+
+class Words:
+    """A tokenizer of a learner's own: whole words."""
+
+    def __init__(self, words):
+        self.words = words
+
+    vocab_size = property(lambda self: len(self.words))
+
+    def to_dict(self):
+        return {"kind": "words", "words": self.words}
+
+    @classmethod
+    def from_dict(cls, saved):
+        return cls(saved["words"])
+
+
+def test_a_checkpoint_holds_any_tokenizer_that_has_to_dict_and_from_dict(tmp_path, monkeypatch):
+    words = Words("to be or not that is question".split())
+    train(gpt(), DATA, VAL, settings(steps=5), out=tmp_path, tokenizer=words)
+    save_model(tmp_path / "mine.safetensors", gpt(), words)
+    for path in (tmp_path, tmp_path / "mine.safetensors"):
+        with pytest.raises(ValueError, match="tokenizer is of an unknown kind, 'words'"):
+            load_model(path)
+        with monkeypatch.context() as patch:
+            patch.setitem(TOKENIZERS, "words", Words)
+            assert load_model(path)[1].words == words.words
+    train(gpt(), DATA, VAL, settings(steps=5), out=tmp_path, resume=True, tokenizer=words)
 
 
 def test_a_model_without_a_tokenizer_says_what_is_missing(tmp_path):
@@ -758,7 +982,10 @@ def test_a_full_disk_and_a_read_only_folder_leave_the_old_checkpoint():
             capture_output=True,
             encoding="utf-8",
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "model")]),
+            },
         )
         assert done.stdout.splitlines()[-1:] == ["ALL REFUSED"], done.stderr
     finally:
@@ -767,16 +994,16 @@ def test_a_full_disk_and_a_read_only_folder_leave_the_old_checkpoint():
 
 def test_a_disk_that_is_full_for_best_pt_or_history_says_so_too(tmp_path, monkeypatch):
     for number, name in enumerate(["best.pt", "last.pt", "history.json"], start=1):
-        writings, real = [], mygpt_train.write_whole
+        writings, real = [], os.replace
 
-        def write(path, content):
-            writings.append(path.name)
+        def replace(source, target):
+            writings.append(Path(target).name)
             if len(writings) == number:
                 raise OSError(28, "No space left on device")
-            real(path, content)
+            real(source, target)
 
         with monkeypatch.context() as patch:
-            patch.setattr(mygpt_train, "write_whole", write)
+            patch.setattr(os, "replace", replace)
             with pytest.raises(
                 OSError, match=f"{name}.* could not be written .No space left.*another folder"
             ):

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.fixture(scope="module")
 def errors():
-    path = [str(HERE.parent), str(HERE)]
+    path = [str(HERE.parents[1]), str(HERE)]
     script = f"import runpy, sys; sys.path[:0] = {path}; runpy.run_module('elsewhere', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,14 +1,18 @@
 """The band of the reference runs, and the one sentence about a run: each verdict where it belongs, and only there."""
 
+import hashlib
 import json
 import math
 import re
 import statistics
 
 import pytest
+import tiny_run
 
 from mygpt.judge import band, judge, load_reference
-from mygpt.train import History
+from mygpt.text import load_text
+from mygpt.train import History, train
+from mygpt_helpers import CharTokenizer, encode_text, split
 
 STEPS = [0, 100, 200, 300, 400]
 LOSSES = [  # of five seeds, at the steps above
@@ -114,7 +118,7 @@ VERDICTS = [  # how each sentence begins
     [
         (
             "healthy",
-            r"inside the band \(at step 400, validation 1\.810; the band of 5 runs: 1\.752 to 1\.848\)",
+            r"inside the band \(at step 400 the validation loss is 1\.810, the band of 5 runs is 1\.752 to 1\.848\)",
             [[4.2, 2.5, 2.1, 1.9, 1.81]],
         ),
         ("healthy", "at step 200", [[4.2, 2.5, 2.1]]),  # stopped early: compared where it is
@@ -140,11 +144,15 @@ VERDICTS = [  # how each sentence begins
         ),  # though it ends inside the band
         (
             "diverged",
-            "no number at step 200; lower the learning rate",
+            "NaN or infinite at step 200; lower the learning rate",
             [[4.2, 2.5, math.nan, math.nan]],
         ),
-        ("diverged", "no number at step 300", [[4.2, 2.5, 2.1, 1.9], [4.2, 2.5, 2.1, math.inf]]),
-        ("diverged", "no number at step 100", [[4.2, math.nan, 2.1, 1.9, 1.8]]),
+        (
+            "diverged",
+            "NaN or infinite at step 300",
+            [[4.2, 2.5, 2.1, 1.9], [4.2, 2.5, 2.1, math.inf]],
+        ),
+        ("diverged", "NaN or infinite at step 100", [[4.2, math.nan, 2.1, 1.9, 1.8]]),
         (
             "diverging",
             r"rose from 2\.40 to 3\.10; lower the learning rate",
@@ -153,28 +161,28 @@ VERDICTS = [  # how each sentence begins
         ("diverging", r"rose from 4\.20 to 7\.00", [[4.2, 6.8], [4.2, 7.0]]),
         (
             "stuck",
-            r"at step 400 the loss is 4\.17, where the reference runs have 1\.80; decode an input beside its target",
+            r"at step 400 the validation loss is 4\.17, and the reference runs have 1\.80; print an input and its target",
             [[4.2, 4.18, 4.17, 4.17, 4.17], [4.2, 4.18, 4.17, 4.17, 4.17]],
         ),
         (
             "stuck",
-            "where the reference runs have",
+            "and the reference runs have",
             [[4.2, 3.33, 3.32, 3.31, 3.31], [4.2, 3.4, 3.33, 3.31, 3.31]],
         ),
         (
             "learning, but behind",
-            "validation 2.200.*1.752 to 1.848.*other settings",
+            "validation loss is 2.200.*1.752 to 1.848.*other settings",
             [[4.2, 2.9, 2.5, 2.3, 2.2]],
         ),
         (
             "better than",
-            "validation 1.500.*a leak of the validation text",
+            "validation loss is 1.500.*a leak of the validation text",
             [[4.2, 2.4, 1.9, 1.6, 1.5]],
         ),
         ("too early", "only once", [[4.2]]),
         (
             "too early",
-            "first evaluated at step 100, this one ends at 50",
+            "first evaluated at step 100, and this one ends at step 50",
             [[4.2, 2.5], [4.2, 2.5], [0, 50]],
         ),
         ("too early", "", [[]]),
@@ -196,20 +204,20 @@ def test_every_run_of_the_reference_is_healthy_in_its_own_band():
     "verdict, losses",
     [
         (
-            r"no verdict: at step 400, validation 1\.500; the only reference run, which makes no band, had 1\.800 at step 400$",
+            r"no verdict: at step 400 the validation loss is 1\.500; the only reference run had 1\.800 at step 400$",
             [[4.2, 2.4, 1.9, 1.6, 1.5]],
         ),
         (
-            r"no verdict: at step 150, validation 2\.600; .* had 2\.300 at step 150$",
+            r"no verdict: at step 150 .* 2\.600; .* had 2\.300 at step 150$",
             [[4.2, 2.6], [4.2, 2.6], [0, 150]],
         ),
         (
-            r"no verdict: at step 900, validation 1\.500; .* had 1\.800 at step 400$",
+            r"no verdict: at step 900 .* 1\.500; .* had 1\.800 at step 400$",
             [[4.2, 1.5], [4.2, 1.5], [0, 900]],
         ),
         ("overfitting: .* turned up at step 200", [[4.2, 2.4, 2.0, 2.1, 2.2]]),
         (
-            r"stuck: at step 400 the loss is 4\.17, where the reference runs have 1\.80",
+            r"stuck: at step 400 the validation loss is 4\.17, and the reference runs have 1\.80",
             [[4.2, 4.2, 4.2, 4.2, 4.17], [4.2] * 5],
         ),
     ],
@@ -217,6 +225,58 @@ def test_every_run_of_the_reference_is_healthy_in_its_own_band():
 def test_beside_a_single_run_nothing_is_called_healthy(verdict, losses):
     sentence = judge(curve(*losses), {"runs": REFERENCE["runs"][:1]})
     assert re.match(verdict, sentence), sentence
+
+
+SHAKESPEARE = {
+    "text": "TinyShakespeare",
+    "runs": [run | {"val_text": "sha of shakespeare"} for run in REFERENCE["runs"]],
+}
+
+
+def test_the_band_says_of_which_text_it_speaks():
+    for text in ("sha of shakespeare", ""):  # "": a history from before the text was recorded
+        history = curve([4.2, 2.5, 2.1, 1.9, 1.81])
+        history.val_text = text
+        assert judge(history, SHAKESPEARE).startswith("healthy")
+        assert "the band of 5 runs on TinyShakespeare" in judge(history, SHAKESPEARE)
+    assert "only reference run on TinyShakespeare" in judge(
+        history, SHAKESPEARE | {"runs": SHAKESPEARE["runs"][:1]}
+    )
+
+
+@pytest.mark.parametrize("losses", [[4.2, 2.5, 2.1, 1.9, 1.81], [3.0, 0.5, 0.1], [4.2, 4.2, 4.2]])
+def test_a_run_on_another_text_gets_no_verdict_beside_the_band(losses):
+    history = curve(losses, losses)
+    history.val_text = "sha of a diary"
+    sentence = judge(history, SHAKESPEARE)
+    assert sentence.startswith("no verdict: the reference runs are on TinyShakespeare")
+    assert f"from {losses[0]:.3f} to {losses[-1]:.3f}" in sentence and len(sentence) < 220
+
+
+def test_what_needs_no_reference_is_said_of_any_text():
+    history = curve([4.2, 2.4, 2.0, 2.1, 2.2])
+    history.val_text = "sha of a diary"
+    assert judge(history, SHAKESPEARE).startswith("overfitting")
+
+
+def test_train_records_which_text_it_was_judged_by(tmp_path):
+    history = tiny_run.run(tmp_path, config=tiny_run.settings(steps=5))
+    again = tiny_run.run(tmp_path, config=tiny_run.settings(steps=5), resume=True)
+    assert len(history.val_text) == 64 and again.val_text == history.val_text
+    other = train(tiny_run.gpt(), tiny_run.DATA, tiny_run.DATA, tiny_run.settings(steps=5))
+    assert other.val_text != history.val_text
+    wider = train(tiny_run.gpt(), tiny_run.DATA, tiny_run.VAL.long(), tiny_run.settings(steps=5))
+    assert wider.val_text == history.val_text
+
+
+def test_the_curves_that_ship_were_judged_by_the_validation_text_of_tinyshakespeare():
+    text = load_text("tinyshakespeare")
+    _, val_data = split(encode_text(CharTokenizer.from_text(text), text))
+    wanted = hashlib.sha256(val_data.long().numpy().tobytes()).hexdigest()
+    for name in ("laptop", "gpu"):
+        reference = load_reference(name)
+        assert reference["text"] == "TinyShakespeare"
+        assert {run["val_text"] for run in reference["runs"]} == {wanted}
 
 
 def shipped_verdicts(name, steps=None):
@@ -249,7 +309,7 @@ def test_the_full_run_that_ships_is_sound_up_to_its_best_checkpoint():
 
 
 def test_load_reference_reads_and_lists_what_there_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(mygpt_train, "DATA", tmp_path)
+    monkeypatch.setattr("mygpt.judge.DATA", tmp_path)
     with pytest.raises(ValueError, match="'laptop'.*there are none"):
         load_reference("laptop")
     (tmp_path / "reference").mkdir()
@@ -307,7 +367,7 @@ def test_a_damaged_history_is_named(damaged, tmp_path):
     ],
 )
 def test_the_best_is_the_first_lowest_and_never_no_number(losses, best):
-    assert curve(losses).best == best
+    assert curve(losses).best_index == best
 
 
 def test_patience_counts_the_evaluations_since_the_best():

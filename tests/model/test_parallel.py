@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import DATA, VAL, gpt, settings
+from tiny_run import DATA, TOKENIZER, VAL, gpt, settings
 
-from mygpt import train
 from mygpt.checkpoints import load_checkpoint, load_model
+from mygpt.files import ROOT
 from mygpt.train import History, train
 
-ROOT = Path(mygpt_train.__file__).resolve().parent
+HERE = Path(__file__).resolve().parent
 pytestmark = pytest.mark.skipif(
     os.name != "posix" or not torch.distributed.is_gloo_available(),
     reason="needs gloo, and signals as Unix has them",
@@ -30,22 +30,21 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from mygpt import train
+import mygpt.__main__
 import tiny_run
-from mygpt.__main__ import main
-from mygpt.train import Interrupted, train
+from mygpt.train import Diverged, Interrupted, train
 from tiny_run import DATA, TOKENIZER, VAL, gpt, settings
 
 folder, answers = Path(sys.argv[1]), {}
-mygpt_train.load_text = lambda name: "To be, or not to be: that is the question. " * 40
+mygpt.__main__.load_text = lambda name: "To be, or not to be: that is the question. " * 40
 destroyed = []
 distributed.destroy_process_group = lambda: destroyed.append(1)  # a second group in the same process would hang
-main(f"train --preset smoke --device cpu --precision fp32 --steps 25 --out {folder}/command".split())
+mygpt.__main__.main(f"train --preset smoke --device cpu --precision fp32 --steps 25 --out {folder}/command".split())
 
 assert destroyed
 rank, writings, rows = distributed.get_rank(), [], []
-write = mygpt_train.write_whole
-mygpt_train.write_whole = lambda path, content: writings.append(path.name) or write(path, content)
+replace = os.replace
+os.replace = lambda part, path: writings.append(Path(path).name) or replace(part, path)
 
 def two(out, seed=0, hook=None, **changes):
     model = gpt(seed=seed + rank, dropout=changes.pop("dropout", 0.0))  # the first process's weights are given to all
@@ -74,6 +73,15 @@ def interrupted_at(step):
         if rank == 1 and sum(seen) == step and model.training:
             signal.raise_signal(signal.SIGINT)
     return hook
+
+def broken(model, given):
+    if model.training and rank == 1:
+        model.ln_f.weight.data.fill_(float("nan"))
+
+try:
+    two("broken", hook=broken)
+except Diverged as error:
+    answers["broken"] = str(error)
 
 long = dict(steps=50, dropout=0.2, seed=7)
 torch.manual_seed(50 + rank)
@@ -107,7 +115,7 @@ def two(tmp_path_factory):
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
     }
     command = [
         sys.executable,
@@ -194,6 +202,27 @@ def test_a_batch_that_cannot_be_shared_is_refused(two):
     assert not (two[0] / "odd").exists()
 
 
+def test_a_nan_in_one_process_ends_both_and_leaves_the_last_sound_checkpoint(two):
+    for answers in two[1]:
+        assert "diverged by step 5" in answers["broken"]
+    assert load_checkpoint(two[0] / "broken" / "last.pt")["step"] == 0
+
+
+def test_a_run_of_two_processes_goes_on_in_one(two):
+    out = two[0] / "plain"
+    saved = load_checkpoint(out / "last.pt")
+    history = train(
+        gpt(5, dropout=0.0),
+        DATA,
+        VAL,
+        settings(steps=15),
+        out=out,
+        resume=True,
+        tokenizer=TOKENIZER,
+    )
+    assert history.steps == saved["history"]["steps"] + [15]
+
+
 def test_an_interrupt_of_one_ends_both_at_the_same_step(two):
     folder, (first, second), said = two
     assert first["stopped"] == second["stopped"] and first["stopped"][0][-1] == 40
@@ -220,6 +249,22 @@ def test_ctrl_c_on_torchrun_leaves_a_checkpoint_of_both(two):
         and f"interrupted after step {saved['step']}" in said
     )
     assert len(saved["losses"]) == saved["step"]
+
+
+def test_torchrun_runs_the_module(tmp_path):
+    """torchrun --nproc-per-node 2 -m mygpt train ..., as the README writes it."""
+    command = (
+        "-m torch.distributed.run --standalone --nproc-per-node 2 -m mygpt train --preset smoke"
+    )
+    more = ["--device", "cpu", "--steps", "2", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, *command.split(), *more],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 process(es)" in done.stdout and load_model(tmp_path / "run")
 
 
 def test_the_command_line_runs_under_torchrun(two):

@@ -1,23 +1,21 @@
-"""The training loop, step by step, the command line, and the choice of speed. Checkpoints have their own file."""
+"""The training loop, step by step. Checkpoints, the command line and the machine have their own files."""
 
+import dataclasses
 import math
 import re
-import runpy
 import signal
-import sys
 
+import numpy
 import pytest
 import tiny_run
 import torch
 from tiny_run import gpt, settings
 from torch.nn import functional as F
 
-from mygpt import train
-from mygpt.__main__ import main
 from mygpt.checkpoints import load_checkpoint
-from mygpt.machine import notebook_speed, resolve_precision
-from mygpt.train import PRESETS, TrainConfig, train
-from mygpt_helpers import BigramLanguageModel, evaluate, get_batch
+from mygpt.judge import judge
+from mygpt.train import PRESETS, Diverged, History, Run, TrainConfig, train
+from mygpt_helpers import BigramLanguageModel, CharTokenizer, evaluate, get_batch
 
 DATA = torch.randint(5, (500,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 CONFIG = dict(steps=25, batch_size=3, block_size=4, learning_rate=0.05, eval_interval=10)
@@ -113,6 +111,8 @@ def test_the_progress_line_ends_full_with_both_losses(capsys):
         dict(min_learning_rate=0.5),
         dict(grad_clip=0),
         dict(steps=2.5),
+        dict(steps=True),
+        dict(patience=False),
         dict(batch_size=4.0),
         dict(seed=1.5),
         dict(warmup_steps=0.5),
@@ -120,7 +120,6 @@ def test_the_progress_line_ends_full_with_both_losses(capsys):
         dict(weight_decay=math.nan),
         dict(grad_clip=math.inf),
         dict(warmup_steps=-1),
-        dict(warmup_steps=3001),
         dict(weight_decay=-0.1),
         dict(beta2=1.0),
         dict(precision="fp8"),
@@ -138,7 +137,164 @@ def test_a_bad_setting_is_named(wrong):
 
 
 def test_what_is_none_by_default_may_be_none():
-    TrainConfig(min_learning_rate=None, grad_clip=None, patience=None)
+    TrainConfig(min_learning_rate=None, grad_clip=None, patience=None, block_size=None)
+
+
+def test_whole_numbers_of_numpy_become_python_s():
+    config = TrainConfig(
+        steps=numpy.int64(5), learning_rate=numpy.float32(0.5), seed=numpy.uint8(3)
+    )
+    assert [type(value) for value in (config.steps, config.learning_rate, config.seed)] == [
+        int,
+        float,
+        int,
+    ]
+
+
+def test_a_preset_cannot_be_changed_by_accident():
+    for part, name in ((0, "n_layer"), (1, "steps")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(PRESETS["smoke"][part], name, 7)
+
+
+# ----------------------------------------------------------------------------- what does not fit together
+
+
+def widths(model):
+    """The lengths of the windows that a model sees from now on."""
+    seen = set()
+    model.register_forward_pre_hook(lambda model, given: seen.add(given[0].shape[1]))
+    return seen
+
+
+@pytest.mark.parametrize("asked, used", [(None, 8), (8, 8), (5, 5)])
+def test_the_block_size_is_the_model_s_unless_a_shorter_one_is_asked_for(asked, used):
+    model = gpt()
+    seen = widths(model)
+    history = train(model, tiny_run.DATA, tiny_run.VAL, settings(block_size=asked))
+    assert max(seen) == used
+    assert history.val_loss[-1] == evaluate(model, tiny_run.VAL, used)
+
+
+def test_a_block_size_that_is_too_long_or_unknown_is_refused_with_a_remedy_that_works():
+    with pytest.raises(ValueError, match=r"16 is more than the model's 8: leave it out.*GPTConfig"):
+        trained(settings(block_size=16))
+    trained(settings(block_size=16), block_size=16)
+    with pytest.raises(
+        ValueError, match=r"does not say its block_size: .*TrainConfig\(block_size="
+    ):
+        train(fresh(), DATA, DATA, TrainConfig(steps=2))
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (
+            dict(tokenizer=CharTokenizer("abcdefghijklm")),
+            "the tokenizer has 13 ids, and the model's vocabulary is 7: .*vocab_size=13",
+        ),
+        (dict(train_data=tiny_run.DATA + 1), "train_data has ids from 1 to 7, .* is 7: make"),
+        (dict(val_data=tiny_run.VAL.long() - 1), "val_data has ids from -1 to 5"),
+        (
+            dict(train_data=tiny_run.DATA[:8]),
+            "train_data has 8 tokens, and block_size 8 needs .* 9",
+        ),
+        (dict(val_data=tiny_run.VAL[:1]), "val_data has 1 tokens"),
+        (dict(train_data=[1, 2, 3] * 20), "train_data must be a tensor of ids .*encode_text"),
+        (dict(train_data="To be, or not to be"), "train_data must be a tensor of ids"),
+        (dict(val_data=tiny_run.VAL.view(2, 30)), "val_data must be a tensor of ids"),
+        (dict(val_data=tiny_run.VAL.float()), "val_data must be a tensor of ids"),
+        (dict(resume=True, out=None), "resume=True .*out="),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_step(tmp_path, wrong, words):
+    model = gpt()
+    before, seen = [weight.clone() for weight in model.parameters()], widths(model)
+    options = dict(train_data=tiny_run.DATA, val_data=tiny_run.VAL, out=tmp_path / "out") | wrong
+    with pytest.raises(ValueError, match=words):
+        train(model, config=settings(), **options)
+    assert not seen and not (tmp_path / "out").exists()
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+# ----------------------------------------------------------------------------- divergence
+
+
+def test_a_run_that_becomes_nan_stops_at_the_evaluation_that_shows_it(tmp_path):
+    seen = []
+    with pytest.raises(Diverged, match="diverged by step 10: .*loss nan.*learning rate") as stopped:
+        broken_at(7, tmp_path, on_eval=lambda history: seen.append(list(history.steps)))
+    assert isinstance(stopped.value, ValueError)
+    history = stopped.value.history
+    assert history.steps == [0, 5, 10] and seen == [[0], [0, 5], [0, 5, 10]]
+    assert math.isnan(history.val_loss[-1]) and math.isfinite(history.val_loss[1])
+    assert judge(history, {"runs": []}).startswith(
+        "diverged: the loss is NaN or infinite at step 10"
+    )
+
+
+def broken_at(step, out, **more):
+    """Train into `out`; a weight becomes NaN in the middle of this step."""
+    model, seen = gpt(), []
+
+    def hook(model, given):
+        seen.append(model.training)
+        if model.training and sum(seen) == step + 1:
+            model.ln_f.weight.data.fill_(math.nan)
+
+    model.register_forward_pre_hook(hook)
+    return train(model, tiny_run.DATA, tiny_run.VAL, settings(), out=out, **more)
+
+
+def test_a_diverged_run_leaves_the_last_sound_checkpoint(tmp_path):
+    with pytest.raises(
+        Diverged, match=f"{re.escape(str(tmp_path))} keeps the run as it was before"
+    ):
+        broken_at(7, tmp_path)
+    sound = tmp_path / "sound"
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run.train(
+            gpt(), tiny_run.DATA, tiny_run.VAL, settings(), out=sound, on_eval=stop_at(5)
+        )
+    assert tiny_run.same(tiny_run.left_by(tmp_path), tiny_run.left_by(sound))
+    assert History.load(tmp_path / "history.json").steps == [0, 5]
+
+
+def stop_at(step):
+    """An on_eval that presses Ctrl-C at this step."""
+    return lambda history: history.steps[-1] == step and signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_after_the_weights_broke_keeps_the_last_sound_checkpoint(tmp_path):
+    model = gpt()
+
+    def hook(model, given, seen=[]):
+        seen.append(model.training)
+        if sum(seen) == 7 and model.training:
+            model.ln_f.weight.data.fill_(math.nan)
+            signal.raise_signal(signal.SIGINT)
+
+    model.register_forward_pre_hook(hook)
+    with pytest.raises(Diverged):
+        train(model, tiny_run.DATA, tiny_run.VAL, settings(), out=tmp_path)
+    assert load_checkpoint(tmp_path / "last.pt")["step"] == 5
+
+
+def test_a_training_loss_alone_that_is_infinite_ends_the_run():
+    class Infinite(BigramLanguageModel):
+        def forward(self, idx, targets=None):
+            logits, loss = super().forward(idx, targets)
+            return logits, loss if loss is None else loss * 0 + math.inf
+
+    with pytest.raises(Diverged, match="training loss inf"):
+        train(Infinite(7), tiny_run.DATA, tiny_run.VAL, settings(block_size=8))
+
+
+def test_a_model_that_is_broken_from_the_start_gets_another_sentence():
+    model = gpt()
+    model.ln_f.weight.data.fill_(math.nan)
+    with pytest.raises(Diverged, match="broken before the first step.*the cell that makes it"):
+        train(model, tiny_run.DATA, tiny_run.VAL, settings())
 
 
 # ----------------------------------------------------------------------------- one step
@@ -151,7 +307,7 @@ def reference_run(model, config, steps=None, data=tiny_run.DATA):
         name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in model.named_parameters()
     }
     for step in range(steps or config.steps):
-        x, y = get_batch(data, config.block_size, config.batch_size, generator)
+        x, y = get_batch(data, 8, config.batch_size, generator)
         loss = F.cross_entropy(model(x)[0].flatten(0, 1), y.flatten())
         gradients = torch.autograd.grad(loss, list(model.parameters()))  # this step's alone
         norm = math.sqrt(sum(g.pow(2).sum().item() for g in gradients))
@@ -224,7 +380,7 @@ def test_weight_decay_is_on_matrices_only():
         model,
         tiny_run.DATA,
         tiny_run.VAL,
-        settings(steps=2, warmup_steps=0, min_learning_rate=None),
+        settings(steps=2, block_size=8, warmup_steps=0, min_learning_rate=None),
     )
     assert torch.allclose(model.matrix, torch.full((3, 2), (1 - 0.01 * 0.1) ** 2))
     assert torch.equal(model.vector, torch.ones(2))
@@ -259,10 +415,56 @@ def test_the_run_uses_the_learning_rate_of_its_step(monkeypatch):
     ]  # matrices and vectors
 
 
+class Both:
+    """Two optimizers under one name, as AdamW on the vectors and SGD on the matrices."""
+
+    def __init__(self, *optimizers):
+        self.optimizers = optimizers
+        self.param_groups = [group for each in optimizers for group in each.param_groups]
+        self.rates = []
+
+    def zero_grad(self):
+        for each in self.optimizers:
+            each.zero_grad()
+
+    def step(self):
+        self.rates.append([group["lr"] for group in self.param_groups])
+        for each in self.optimizers:
+            each.step()
+
+
+def both(model, config):
+    by_axes = {True: [], False: []}
+    for weight in model.parameters():
+        by_axes[weight.dim() > 1].append(weight)
+    sgd = torch.optim.SGD(by_axes[True], 10 * config.learning_rate)
+    return Both(sgd, torch.optim.AdamW(by_axes[False], config.learning_rate))
+
+
+def test_another_optimizer_gets_the_schedule_as_a_factor_of_each_group_s_own_rate():
+    made, config, model, plain = [], settings(grad_clip=None), gpt(dropout=0.0), gpt(dropout=0.0)
+
+    def make_optimizer(model, config):
+        made.append(both(model, config))
+        return made[0]
+
+    train(model, tiny_run.DATA, tiny_run.VAL, config, make_optimizer=make_optimizer)
+    rates = [schedule(step, config) for step in range(13)]
+    assert made[0].rates == [pytest.approx([10 * rate, rate]) for rate in rates]
+    optimizer, generator = both(plain, config), torch.Generator().manual_seed(config.seed)
+    for rate in rates:  # the same by hand
+        for group, factor in zip(optimizer.param_groups, (10, 1)):
+            group["lr"] = factor * rate
+        optimizer.zero_grad()
+        plain(*get_batch(tiny_run.DATA, 8, config.batch_size, generator))[1].backward()
+        optimizer.step()
+    assert furthest(model, plain) < 1e-6 < furthest(gpt(dropout=0.0), plain)
+
+
 def test_patience_ends_a_run_that_no_longer_gets_better(monkeypatch):
     tiny_run.set_validation_losses(monkeypatch, [4.0, 3.0, 3.5, 2.5, 2.6, 2.5, 2.0])
     history = train(gpt(), tiny_run.DATA, tiny_run.VAL, settings(steps=60, patience=2))
-    assert history.steps == [0, 5, 10, 15, 20, 25] and history.best == 3
+    assert history.steps == [0, 5, 10, 15, 20, 25] and history.best_index == 3
 
 
 READS = (
@@ -336,18 +538,18 @@ def test_mistake_18_a_step_whose_gradient_overflows_is_skipped():
             return logits, loss if loss is None or not self.training else loss * self.factor
 
     model = Overflowing(7)
-    before, model.factor = model.token_embedding.weight.clone(), 1e38  # times 65536 is infinite
+    before, model.factor = model.token_embedding.weight.clone(), 1e35  # times 65536 is infinite
     for grad_clip in (None, 1.0):
         history = train(
             model,
             tiny_run.DATA,
             tiny_run.VAL,
-            settings(steps=3, precision="fp16", grad_clip=grad_clip),
+            settings(steps=3, block_size=8, precision="fp16", grad_clip=grad_clip),
         )
         assert torch.equal(model.token_embedding.weight, before)
         assert math.isfinite(history.val_loss[-1])
     model.factor = 1.0
-    train(model, tiny_run.DATA, tiny_run.VAL, settings(steps=3, precision="fp16"))
+    train(model, tiny_run.DATA, tiny_run.VAL, settings(steps=3, block_size=8, precision="fp16"))
     assert not torch.equal(model.token_embedding.weight, before)
 
 
@@ -372,256 +574,6 @@ def test_mistake_18_products_are_short_and_losses_weights_and_moments_float32(pr
 
 def test_mistake_18_only_fp16_is_scaled():
     enabled = [
-        mygpt_train.begin(gpt(), settings(precision=p)).scaler.is_enabled()
-        for p in ("fp32", "bf16", "fp16")
+        Run(gpt(), settings(precision=p)).scaler.is_enabled() for p in ("fp32", "bf16", "fp16")
     ]
     assert enabled == [False, False, True]
-
-
-@pytest.mark.parametrize(
-    "capability, precision",
-    [
-        ((6, 1), "fp32"),
-        ((7, 0), "fp16"),
-        ((7, 5), "fp16"),
-        ((8, 0), "bf16"),
-        ((8, 9), "bf16"),
-        ((9, 0), "bf16"),
-        ((12, 0), "bf16"),
-    ],
-)
-def test_mistake_18_the_precision_of_a_gpu_goes_by_its_age(monkeypatch, capability, precision):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
-    assert resolve_precision("auto", torch.device("cuda")) == precision
-    for asked in ("fp32", "bf16", "fp16"):  # who asks, gets it
-        assert resolve_precision(asked, torch.device("cuda")) == asked
-
-
-@pytest.mark.parametrize(
-    "can, precision",
-    [
-        ({"amx_bf16": True, "avx512_bf16": False}, "bf16"),
-        ({"amx_bf16": False, "avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": False, "avx512_bf16": False, "avx2": True}, "fp32"),
-        ({"neon": True}, "fp32"),
-        ({}, "fp32"),
-    ],
-)
-def test_mistake_18_the_precision_of_a_cpu_goes_by_what_it_can(monkeypatch, can, precision):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
-    assert resolve_precision("auto", torch.device("cpu")) == precision
-    assert resolve_precision("auto", torch.device("mps")) == "fp32"
-    assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
-    monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older torch
-    assert resolve_precision("auto", torch.device("cpu")) == "fp32"
-
-
-# ----------------------------------------------------------------------------- presets and the command line
-
-
-def test_the_presets_are_the_course_s():
-    model, config = PRESETS["gpu"]
-    assert (model.block_size, model.n_layer, model.n_head, model.n_embd, model.dropout) == (
-        256,
-        6,
-        6,
-        384,
-        0.2,
-    )
-    assert (config.steps, config.batch_size, config.learning_rate, config.min_learning_rate) == (
-        5000,
-        64,
-        1e-3,
-        1e-4,
-    )
-    assert (config.warmup_steps, config.beta2, config.weight_decay, config.grad_clip) == (
-        100,
-        0.99,
-        0.1,
-        1.0,
-    )
-    constant_model, constant = PRESETS["gpu_constant"]
-    assert constant_model == model
-    assert (constant.steps, constant.learning_rate, constant.min_learning_rate) == (
-        5000,
-        3e-4,
-        None,
-    )
-    assert (constant.warmup_steps, constant.weight_decay, constant.grad_clip) == (0, 0.1, 1.0)
-    for name, (model, config) in PRESETS.items():
-        assert model.block_size == config.block_size and config.precision == "auto", name
-
-
-TEXT = "To be, or not to be: that is the question.\n" * 40
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line in this process, on a short text: its exit status, output and error."""
-    monkeypatch.setattr(mygpt_train, "load_text", lambda name: TEXT)
-
-    def run(*arguments):
-        torch.seed()  # whatever went before
-        try:
-            main([str(argument) for argument in arguments])
-            code = 0
-        except SystemExit as exit:
-            code = exit.code
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        # Python prints what sys.exit was given, if it is a sentence, and ends with 1
-        return (1, said.out, code) if isinstance(code, str) else (code, said.out, said.err)
-
-    return run
-
-
-TRAIN = ["train", "--preset", "smoke", "--device", "cpu", "--precision", "fp32"]
-
-
-def test_the_command_line_trains_and_samples(command, tmp_path):
-    out = tmp_path / "run"
-    code, said, _ = command(*TRAIN, "--out", out, "--steps", 25)
-    assert code == 0 and "device cpu, fp32, 1 process(es)" in said and f"{out}/best.pt" in said
-    saved = load_checkpoint(out / "last.pt")
-    assert saved["step"] == 25 and saved["history"]["steps"] == [0, 20, 25]
-    assert saved["chars"] == "".join(sorted(set(TEXT))) and saved["history"]["val_loss"][-1] < 2.5
-    sample = [
-        "sample",
-        "--checkpoint",
-        out / "best.pt",
-        "--prompt",
-        "To be",
-        "--length",
-        40,
-        "--top-k",
-        5,
-    ]
-    code, said, _ = command(*sample)
-    assert code == 0 and said.startswith("To be") and len(said) == len("To be") + 40 + 1
-    assert command(*sample)[1] == said != command(*sample, "--seed", 1)[1]
-    assert (
-        command(*sample, "--temperature", 0)[1]
-        == command(*sample, "--temperature", 0, "--seed", 1)[1]
-    )
-
-
-def test_the_command_line_resumes_to_the_same_end_and_the_seed_decides_it(
-    command, tmp_path, monkeypatch
-):
-    whole, halves, other = (tmp_path / name for name in ("whole", "halves", "other"))
-    asked = [*TRAIN, "--steps", 22]
-    command(*asked, "--out", whole)
-    with monkeypatch.context() as patch:
-        patch.setattr(mygpt_train, "keep", stopping_keep(mygpt_train.keep, step=20))
-        command(*asked, "--out", halves)
-    assert load_checkpoint(halves / "last.pt")["step"] == 20
-    code, _, error = command(*asked, "--out", halves)
-    assert code == 1 and f"{halves} holds a run already" in error and "--resume" in error
-    assert command(*asked, "--out", halves, "--resume")[0] == 0
-    assert tiny_run.same(tiny_run.left_by(halves), tiny_run.left_by(whole))
-    command(*asked, "--out", other, "--seed", 5)
-    assert not tiny_run.same(
-        tiny_run.left_by(other)["last.pt"]["model"], tiny_run.left_by(whole)["last.pt"]["model"]
-    )
-
-
-def stopping_keep(keep, step):
-    """A `keep` during which Ctrl-C is pressed at this step."""
-
-    def and_stop(run, out):
-        keep(run, out)
-        if run.step == step:
-            signal.raise_signal(signal.SIGINT)
-
-    return and_stop
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["--steps", 0], "steps is 0: it must be at least 1"),
-        (["--learning-rate", -1], "learning_rate is -1.0"),
-        (["--batch-size", 0], "batch_size is 0"),
-        (["--resume"], "there is no checkpoint .*last.pt"),
-        (["--preset", "huge"], "invalid choice: 'huge'"),
-        (["--precision", "fp8"], "invalid choice: 'fp8'"),
-        (["--device", "gpu"], "invalid choice: 'gpu'"),
-        (["--steps", "many"], "invalid int value: 'many'"),
-    ],
-)
-def test_bad_values_for_train_end_with_a_sentence(command, tmp_path, arguments, words):
-    code, _, error = command(*TRAIN, "--out", tmp_path, *arguments)
-    assert code in (1, 2) and re.search(words, error), error
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one here")
-def test_a_device_that_is_not_there_is_refused(command, tmp_path):
-    code, _, error = command(*TRAIN, "--out", tmp_path, "--device", "cuda")
-    assert code == 1 and "device is cuda: there is none" in error and "leave --device out" in error
-
-
-def test_a_text_that_cannot_be_had_is_a_sentence(command, tmp_path, monkeypatch):
-    def closed(name):
-        raise mygpt_train.TextUnavailable("what was tried, and what to do by hand")
-
-    monkeypatch.setattr(mygpt_train, "load_text", closed)
-    assert command(*TRAIN, "--out", tmp_path)[::2] == (1, "what was tried, and what to do by hand")
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["--prompt", "Ö"], "'Ö' .* is not among"),
-        (["--prompt", ""], "the prompt is empty"),
-        (["--temperature", -1], "temperature is -1.0"),
-        (["--top-k", 0], "top_k is 0"),
-        (["--top-p", 1.5], "top_p is 1.5"),
-        (["--length", -5], "max_new_tokens is -5"),
-        (["--checkpoint", "nowhere.pt"], "there is no checkpoint nowhere.pt"),
-        (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors and nowhere.json must both"),
-        (["--checkpoint", __file__], "test_train.py is damaged or no checkpoint"),
-    ],
-)
-def test_bad_values_for_sample_end_with_a_sentence(command, tmp_path, arguments, words):
-    tiny_run.run(tmp_path, config=settings(steps=1, warmup_steps=0))
-    code, _, error = command(
-        "sample", "--checkpoint", tmp_path / "last.pt", "--prompt", "abc", *arguments
-    )
-    assert code == 1 and re.search(words, error), error
-
-
-def test_the_command_line_as_a_program(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        sys, "argv", ["mygpt_train.py", "sample", "--checkpoint", str(tmp_path / "none.pt")]
-    )
-    with pytest.raises(SystemExit, match="there is no checkpoint .*none.pt"):
-        runpy.run_path(mygpt_train.__file__, run_name="__main__")
-
-
-# ----------------------------------------------------------------------------- speed
-
-
-def test_speed_is_what_the_variable_says(monkeypatch, capsys):
-    monkeypatch.setenv("MYGPT_SPEED", "smoke")
-    assert notebook_speed(smoke=0.1, laptop=4, gpu=2) == "smoke"
-    assert "smoke, about 0.1 min" in capsys.readouterr().out
-    monkeypatch.setenv("MYGPT_SPEED", "fast")
-    with pytest.raises(ValueError, match="'fast'.*smoke, laptop, gpu"):
-        notebook_speed(smoke=0.1, laptop=4, gpu=2)
-
-
-@pytest.mark.parametrize(
-    "major, gigabytes, speed",
-    [(9, 80, "gpu"), (8, 8.5, "gpu"), (8, 6, "laptop"), (7, 16, "laptop")],
-)
-def test_speed_without_the_variable_goes_by_the_card(monkeypatch, capsys, major, gigabytes, speed):
-    card = type("Card", (), {"major": major, "total_memory": gigabytes * 1e9, "name": "a card"})
-    monkeypatch.delenv("MYGPT_SPEED", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
-    assert notebook_speed(smoke=0.1, laptop=4, gpu=2) == speed
-    assert (
-        "gpu, perhaps 2 min" if speed == "gpu" else "laptop, about 4 min"
-    ) in capsys.readouterr().out
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert mygpt_train.default_speed() == "laptop"

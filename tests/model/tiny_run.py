@@ -2,10 +2,9 @@
 
 import torch
 
-from mygpt import train
 from mygpt.checkpoints import load_checkpoint
 from mygpt.train import Interrupted, TrainConfig, train
-from mygpt_helpers import GPT, CharTokenizer, GPTConfig
+from mygpt_helpers import GPT, CharTokenizer, GPTConfig, evaluate
 
 DATA = torch.randint(7, (300,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 VAL = torch.randint(7, (60,), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
@@ -13,7 +12,6 @@ SIZES = dict(vocab_size=7, block_size=8, n_layer=2, n_head=2, n_embd=8, dropout=
 SETTINGS = dict(
     steps=13,
     batch_size=4,
-    block_size=8,
     learning_rate=0.01,
     eval_interval=5,
     warmup_steps=3,
@@ -48,12 +46,12 @@ def run(out, model=None, config=None, seed=0, **more):
 
 def set_validation_losses(monkeypatch, losses):
     """Let the evaluations of VAL give these losses, one after the other; other texts are evaluated as ever."""
-    losses, real = iter(losses), mygpt_train.evaluate
-    monkeypatch.setattr(
-        mygpt_train,
-        "evaluate",
-        lambda model, data, T: next(losses) if data is VAL else real(model, data, T),
-    )
+    losses = iter(losses)
+
+    def scripted(model, data, *more, **options):
+        return next(losses) if data is VAL else evaluate(model, data, *more, **options)
+
+    monkeypatch.setattr("mygpt.train.evaluate", scripted)
 
 
 def same(a, b):

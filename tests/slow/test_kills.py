@@ -1,8 +1,11 @@
-"""Fifty kills of a run that saves after every step. Five of them are in tests/test_checkpoints.py."""
+"""Fifty kills of a run that saves after every step. Five of them are in tests/model/test_checkpoints.py."""
 
 import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
 from kills import kills_survived
 
 

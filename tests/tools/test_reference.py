@@ -1,29 +1,30 @@
 """The tool that makes the reference curves and the models that ship, on a preset so small that it takes seconds."""
 
+import functools
 import json
 
 import pytest
-import torch
 
 import make_reference
 from mygpt.checkpoints import load_pretrained
+from mygpt.files import DATA
 from mygpt.judge import load_reference
 from mygpt.text import load_text
-from mygpt.train import History, TrainConfig
-from mygpt_helpers import GPTConfig, evaluate, split
+from mygpt.train import PRESETS, History, TrainConfig, train
+from mygpt_helpers import GPTConfig, encode_text, evaluate, split
 
 TINY = (
     GPTConfig(block_size=32, n_layer=1, n_head=1, n_embd=8, dropout=0.0),
-    TrainConfig(6, 4, 32, 1e-2, eval_interval=2),
+    TrainConfig(steps=6, batch_size=4, learning_rate=1e-2, eval_interval=2),
 )
 
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """Runs and what ships go into an empty folder. The folder of the runs."""
-    for module in (mygpt_train, make_reference):
-        monkeypatch.setattr(module, "DATA", tmp_path / "data")
-    monkeypatch.setitem(mygpt_train.PRESETS, "tiny", TINY)
+    for module in ("make_reference", "mygpt.checkpoints", "mygpt.judge"):
+        monkeypatch.setattr(f"{module}.DATA", tmp_path / "data")
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
     monkeypatch.setenv("MYGPT_RUNS", str(tmp_path / "runs"))
     return tmp_path / "runs" / "reference" / "tiny"
 
@@ -37,7 +38,7 @@ def test_two_seeds_give_curves_and_the_better_one_ships(runs, capsys):
     ]
     assert reference["device"] and reference["precision"] in ("bf16", "fp32")
     best = min(min(run["val_loss"]) for run in reference["runs"])
-    card = json.loads((mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8"))
+    card = json.loads((make_reference.DATA / "tiny.json").read_text(encoding="utf-8"))
     assert card["val_loss"] == pytest.approx(
         best, abs=2e-3
     )  # bf16 judged while training, float32 here
@@ -47,7 +48,7 @@ def test_two_seeds_give_curves_and_the_better_one_ships(runs, capsys):
     )
     assert f"--seed {card['train_config']['seed']} " in card["about"] and len(card["sample"]) == 501
     model, tokenizer = load_pretrained("tiny")
-    _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
+    _, val_data = split(encode_text(tokenizer, load_text("tinyshakespeare")))
     assert evaluate(model, val_data) == pytest.approx(card["val_loss"], abs=1e-6)
     assert "tiny: best validation loss" in capsys.readouterr().out
 
@@ -57,21 +58,19 @@ def test_a_run_goes_on_where_it_was_stopped_and_as_is_it_stays(runs, monkeypatch
         if history.steps[-1] == 4:
             raise KeyboardInterrupt
 
-    whole = mygpt_train.train
-    monkeypatch.setattr(
-        mygpt_train, "train", lambda *given, **more: whole(*given, **more, on_eval=stop)
-    )
-    with pytest.raises(KeyboardInterrupt):
-        make_reference.main(["tiny", "3"])
-    monkeypatch.setattr(mygpt_train, "train", whole)
+    with monkeypatch.context() as patch:
+        stopped = functools.partial(train, on_eval=stop)
+        patch.setattr("mygpt.__main__.train", stopped)
+        with pytest.raises(SystemExit):
+            make_reference.main(["tiny", "3"])
     make_reference.main(["tiny", "3", "--as-is", "--note", "Stopped by hand."])
     assert load_reference("tiny")["note"] == "Stopped by hand."
     assert History.load(runs / "seed-3" / "history.json").steps == [0, 2, 4]
-    card = json.loads((mygpt_train.DATA / "tiny.json").read_text(encoding="utf-8"))
+    card = json.loads((make_reference.DATA / "tiny.json").read_text(encoding="utf-8"))
     assert "4 of 6 planned steps" in card["about"] and card["note"] == "Stopped by hand."
     make_reference.main(["tiny", "3"])
     assert load_reference("tiny")["runs"][0]["steps"] == [0, 2, 4, 6]
-    monkeypatch.setattr(mygpt_train, "main", None)  # a finished run is not touched
+    monkeypatch.setattr(make_reference, "mygpt", None)  # a finished run is not touched
     make_reference.main(["tiny", "3"])
 
 
@@ -85,15 +84,15 @@ def test_a_preset_that_is_none_is_refused(runs, capsys):
 def test_what_ships_fits_its_preset_its_card_and_its_curve(name):
     model, _ = load_pretrained(name)
     card, reference = (
-        json.loads((mygpt_train.DATA / path).read_text(encoding="utf-8"))
+        json.loads((DATA / path).read_text(encoding="utf-8"))
         for path in (f"{name}.json", f"reference/{name}.json")
     )
-    assert model.config == mygpt_train.PRESETS[name][0] == GPTConfig(**reference["model_config"])
+    assert model.config == PRESETS[name][0] == GPTConfig(**reference["model_config"])
     assert min(min(run["val_loss"]) for run in reference["runs"]) == pytest.approx(
         card["val_loss"], abs=2e-3
     )
     assert card["device"] == reference["device"] and f"--preset {name} " in card["about"]
-    assert (mygpt_train.DATA / f"{name}.safetensors").stat().st_size <= 25e6
+    assert (DATA / f"{name}.safetensors").stat().st_size <= 25e6
 
 
 @pytest.mark.parametrize(
@@ -101,6 +100,6 @@ def test_what_ships_fits_its_preset_its_card_and_its_curve(name):
 )  # the whole of gpu's takes 34 s
 def test_what_ships_predicts_as_well_as_its_card_says(name, length, off_by):
     model, tokenizer = load_pretrained(name)
-    _, val_data = split(torch.tensor(tokenizer.encode(load_text("tinyshakespeare"))))
-    card = json.loads((mygpt_train.DATA / f"{name}.json").read_text(encoding="utf-8"))
+    _, val_data = split(encode_text(tokenizer, load_text("tinyshakespeare")))
+    card = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
     assert evaluate(model, val_data[:length]) == pytest.approx(card["val_loss"], abs=off_by)
