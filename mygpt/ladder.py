@@ -17,6 +17,9 @@ REFERENCE = DATA / "reference" / "ladder.json"
 STAGES = {  # key: name on the ladder, in the order of the course
     "uniform": "uniform guess",
     "unigram": "character counts",
+    "bigram_counts": "pair counts",
+    "trigram": "3-gram",
+    "five_gram": "5-gram",
     "bigram": "bigram (01)",
     "single_head": "one head (03)",
     "multi_head": "four heads (04)",

@@ -68,6 +68,7 @@ def test_a_model_holds_all_shorter_ones():
     long, short = NGram(4).fit(IDS, V), NGram(2).fit(IDS, V)
     assert long.shorter(2).stored == short.stored == len(set(IDS)) + len(set(zip(IDS, IDS[1:])))
     assert torch.equal(long.shorter(2).losses(IDS[::-1]), short.losses(IDS[::-1]))
+    assert torch.equal(long.shorter(2).probabilities(IDS), short.probabilities(IDS))
 
 
 def test_it_writes_what_it_has_counted():
