@@ -5,6 +5,7 @@ import warnings
 import torch
 
 from mygpt.checks import Wrong, call, compare, exercise, plain, same
+from mygpt.checks import own_or as own_or  # the notebook says check.own_or
 from mygpt_helpers import BigramLanguageModel
 
 
