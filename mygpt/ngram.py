@@ -38,7 +38,7 @@ class NGram:
         """The n-gram model of a smaller n, on the same counts: a model contains all shorter ones."""
         if not 1 <= n <= self.n:
             raise ValueError(f"n is {n}: this model has counted for n from 1 to {self.n}")
-        model = NGram(n)
+        model = type(self)(n)
         model.vocab_size, model.counts = self.vocab_size, self.counts
         return model
 
