@@ -90,7 +90,7 @@ def save_checkpoint(path, contents):
         return
     buffer = io.BytesIO()
     torch.save(contents, buffer)
-    write_whole(Path(path), buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def load_checkpoint(path, device="cpu"):

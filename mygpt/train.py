@@ -63,7 +63,7 @@ class History:
         return patience is not None and len(self.steps) - 1 - self.best_index >= patience
 
     def save(self, path):
-        write_whole(Path(path), json.dumps(asdict(self)) + "\n")
+        write_whole(path, json.dumps(asdict(self)) + "\n")
 
     @classmethod
     def load(cls, path):
