@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -33,9 +33,9 @@ def to_use(run):
     return {
         "kind": KIND,
         "model": state_of(run.model),
-        "model_config": plain(config) if is_dataclass(config) else None,
+        "model_config": asdict(config) if is_dataclass(config) else None,
         "tokenizer": run.tokenizer and run.tokenizer.to_dict(),
-        "train_config": plain(run.config),
+        "train_config": asdict(run.config),
         "history": asdict(run.history),
         "step": run.step,
     }
@@ -58,12 +58,6 @@ def to_resume(run):
 def state_of(model):
     """The model's state_dict, without the prefix that torch.compile adds to its names."""
     return {name.replace("_orig_mod.", ""): value for name, value in model.state_dict().items()}
-
-
-def plain(config):
-    """A configuration as a dict of Python's own numbers: torch.load refuses numpy's."""
-    values = {part.name: getattr(config, part.name) for part in fields(config)}
-    return {k: value.item() if hasattr(value, "item") else value for k, value in values.items()}
 
 
 def dropout_state(device):
@@ -96,7 +90,7 @@ def save_checkpoint(path, contents):
         return
     buffer = io.BytesIO()
     torch.save(contents, buffer)
-    write_whole(Path(path), buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def load_checkpoint(path, device="cpu"):
@@ -207,10 +201,10 @@ def differences(saved, config, path):
     A setting that an older checkpoint lacks has its default.
     """
     try:
-        theirs = plain(type(config)(**saved))
+        theirs = asdict(type(config)(**saved))
     except TypeError as error:
         raise ValueError(f"{path} was made by another version of the course ({error})") from None
-    ours = plain(config)
+    ours = asdict(config)
     return {
         name: (theirs[name], ours[name])
         for name in ours
@@ -267,7 +261,7 @@ def save_model(path, model, tokenizer, note="", **more):
     card = {
         "note": note,
         **more,
-        "model_config": plain(model.config),
+        "model_config": asdict(model.config),
         "tokenizer": tokenizer.to_dict(),
         "sha256": hashlib.sha256(content).hexdigest(),
     }

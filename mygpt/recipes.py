@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from mygpt.machine import PRECISIONS
-from mygpt_helpers import GPTConfig
+from mygpt_helpers import GPTConfig, whole_number
 
 OPTIONAL = ("block_size", "min_learning_rate", "grad_clip", "patience")  # may be None
 FROM_1 = ("steps", "batch_size", "block_size", "eval_interval", "patience")  # whole numbers
@@ -35,17 +35,16 @@ class TrainConfig:
     precision: str = "fp32"  # of the matrix products: fp32, bf16, fp16, auto (what is fast here)
 
     def __post_init__(self):
-        for name, value in vars(self).items():
-            if hasattr(value, "item"):  # a number of numpy's: a checkpoint holds Python's alone
-                object.__setattr__(self, name, value.item())
+        # torch.load refuses numpy's numbers; vars, because a frozen dataclass cannot be assigned to
+        vars(self).update({k: v.item() for k, v in vars(self).items() if hasattr(v, "item")})
         for name, value in vars(self).items():
             number = type(value) in (int, float) and math.isfinite(value)
             if value is None and name in OPTIONAL:
                 continue
-            if name in FROM_1 and not (type(value) is int and value >= 1):
-                raise ValueError(f"{name} is {value!r}: it must be a whole number from 1")
-            if name in FROM_0 and not (type(value) is int and value >= 0):
-                raise ValueError(f"{name} is {value!r}: it must be a whole number from 0")
+            if name in FROM_1:
+                whole_number(name, value, least=1)
+            if name in FROM_0:
+                whole_number(name, value, least=0)
             if name in ABOVE_0 and not (number and value > 0):
                 raise ValueError(f"{name} is {value!r}: it must be a finite number above 0")
             if name == "weight_decay" and not (number and value >= 0):

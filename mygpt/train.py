@@ -23,7 +23,7 @@ from mygpt.files import write_whole
 from mygpt.machine import mixed_precision, processes, rank, resolve_precision
 from mygpt.recipes import PRESETS as PRESETS  # for those who look for them here
 from mygpt.recipes import TrainConfig as TrainConfig
-from mygpt_helpers import evaluate, get_batch
+from mygpt_helpers import check_ids, evaluate, get_batch
 
 
 def adamw(model, config):
@@ -63,7 +63,7 @@ class History:
         return patience is not None and len(self.steps) - 1 - self.best_index >= patience
 
     def save(self, path):
-        write_whole(Path(path), json.dumps(asdict(self)) + "\n")
+        write_whole(path, json.dumps(asdict(self)) + "\n")
 
     @classmethod
     def load(cls, path):
@@ -280,8 +280,7 @@ def check_fit(run, train_data, val_data):
     embedding = getattr(run.model, "token_embedding", None)
     V = getattr(embedding, "num_embeddings", None)  # the model's vocabulary, as far as it is known
     for name, data, least in (("train_data", train_data, T + 1), ("val_data", val_data, 2)):
-        if not isinstance(data, torch.Tensor) or data.dim() != 1 or data.is_floating_point():
-            raise ValueError(f"{name} must be a tensor of ids (N,), as encode_text gives")
+        check_ids(name, data, dims=1)
         if len(data) < least:
             raise ValueError(
                 f"{name} has {len(data)} tokens, and block_size {T} needs at least {least}: "

@@ -1,6 +1,7 @@
 """The training loop, step by step. Checkpoints, the command line and the machine have their own files."""
 
 import dataclasses
+import itertools
 import math
 import re
 import signal
@@ -86,9 +87,8 @@ def test_dropout_is_on_while_training_and_stays_on_after_an_evaluation():
 
     model = Watched(5).eval()
     train(model, DATA, DATA[:3], TrainConfig(**CONFIG | {"steps": 2, "eval_interval": 1}))
-    assert (
-        model.modes == [False, False] + [True, False] * 2
-    )  # both texts, then a step and an evaluation, twice
+    spells = [training for training, _ in itertools.groupby(model.modes)]
+    assert spells == [False, True, False, True, False]
 
 
 def test_the_progress_line_ends_full_with_both_losses(capsys):
@@ -200,10 +200,10 @@ def test_a_block_size_that_is_too_long_or_unknown_is_refused_with_a_remedy_that_
             "train_data has 8 tokens, and block_size 8 needs .* 9",
         ),
         (dict(val_data=tiny_run.VAL[:1]), "val_data has 1 tokens"),
-        (dict(train_data=[1, 2, 3] * 20), "train_data must be a tensor of ids .*encode_text"),
-        (dict(train_data="To be, or not to be"), "train_data must be a tensor of ids"),
-        (dict(val_data=tiny_run.VAL.view(2, 30)), "val_data must be a tensor of ids"),
-        (dict(val_data=tiny_run.VAL.float()), "val_data must be a tensor of ids"),
+        (dict(train_data=[1, 2, 3] * 20), "train_data is of type list: .*encode_text"),
+        (dict(train_data="To be, or not to be"), "train_data is of type str: it must be a tensor"),
+        (dict(val_data=tiny_run.VAL.view(2, 30)), "val_data is torch.*: it must be a tensor"),
+        (dict(val_data=tiny_run.VAL.float()), "val_data is torch.*: it must be a tensor"),
         (dict(resume=True, out=None), "resume=True .*out="),
     ],
 )
