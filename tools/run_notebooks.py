@@ -153,6 +153,8 @@ def keep_pictures(notebook, path):
 
 def keep_ladder(rungs, everything):
     """Make these rungs the reference ladder, or, where not everything was run, only add them to it."""
+    if not rungs:  # at smoke speed
+        return print("no notebook added a rung: the reference ladder stays")
     if REFERENCE.exists() and not everything:
         rungs = json.loads(REFERENCE.read_text(encoding="utf-8")) | rungs
     write_whole(REFERENCE, json.dumps(rungs, indent=1, ensure_ascii=False) + "\n")

@@ -78,6 +78,10 @@ def test_the_reference_ladder_is_written_when_asked(course, tmp_path):
     course("02_b.ipynb", ADD_RUNG % ("two", 2.5, tmp_path))
     assert not run_notebooks.main(["2", "--reference"])  # one rung is changed, the other stays
     assert reference() == {"one": {"loss": 1}, "two": {"loss": 2.5}}
+    for name in ("01_a.ipynb", "02_b.ipynb"):
+        course(name, "1")  # adds no rung, as at smoke speed
+    assert not run_notebooks.main(["--reference"])
+    assert reference() == {"one": {"loss": 1}, "two": {"loss": 2.5}}
 
 
 def test_a_notebook_that_fails_is_not_saved(course):
