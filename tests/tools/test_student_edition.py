@@ -69,7 +69,7 @@ def test_every_exercise_has_its_solution_for_the_teacher(path, edition):
     nbformat.validate(solutions)
     tasks = [cell.source for cell in solutions.cells if cell.cell_type == "markdown"][1:]
     numbers = [re.match(r"### Exercise (\d+)", task)[1] for task in tasks]
-    assert numbers == list(answer_cells(original))
+    assert list(dict.fromkeys(numbers)) == list(answer_cells(original))  # one may have two
     given = [cell.source for cell in tagged(original, "solution")]
     assert [cell.source for cell in solutions.cells if cell.cell_type == "code"] == given
 
