@@ -1,86 +1,124 @@
-"""Speeds measured side by side: ours and a reference, in one process, as a ratio of medians.
+"""Speeds measured side by side: ours and others, in one process, in turn, as ratios of medians.
 
-    python bench.py      prints the table, and writes it to runs/bench.json
+    python tools/bench.py              the whole table, also written to runs/bench.json
+    python tools/bench.py step write   only some rows: step, write, evaluate, baby
 
-A row is a function without arguments that measures both sides and returns
-{"what": str, "ours": float, "theirs": float or None, "unit": str}. Where both are given, higher is better.
+Every row names both sides and their precisions, and ours is the first of its times. A ratio above 1
+says that ours is faster. Figures of different machines, or of different runs, cannot be compared:
+ratios can.
 """
 
 import io
 import json
-import platform
+import sys
 import time
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import replace
-from functools import partial
 from statistics import median
 
 import torch
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mygpt.files import runs_folder, write_whole
+from mygpt.machine import resolve_precision
 from mygpt.text import load_text
-from mygpt.train import TrainConfig, begin, train, update
-from mygpt_helpers import GPT, CharTokenizer, GPTConfig, get_batch, split
+from mygpt.train import Run, TrainConfig, train, update
+from mygpt_helpers import GPT, CharTokenizer, GPTConfig, encode_text, evaluate, split
 
 # nanoGPT's recipe for a small computer ("baby"): this model, these batches, 2,000 steps
 BABY = GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, dropout=0.0)
-BABY_RECIPE = TrainConfig(
-    2000,
-    12,
-    64,
-    1e-3,
-    eval_interval=2000,
-    warmup_steps=100,
+RECIPE = TrainConfig(
+    steps=2000,
+    batch_size=12,
+    learning_rate=1e-3,
     min_learning_rate=1e-4,
+    warmup_steps=100,
+    eval_interval=2000,
     weight_decay=0.1,
     beta2=0.99,
     grad_clip=1.0,
 )
+FULL = GPTConfig(dropout=0.0)  # 10.7 million parameters
+
+# ----------------------------------------------------------------------------- measuring
 
 
-# ----------------------------------------------------------------------------- training
+def in_turn(sides, repeats, warm_up=2):
+    """{name: median seconds} of the functions {name: function}, called in turn.
+
+    A busy moment of the machine then hits all sides.
+    """
+    times = {name: [] for name in sides}
+    for round_ in range(warm_up + repeats):
+        for name, work in sides.items():
+            began = time.perf_counter()
+            work()
+            if round_ >= warm_up:
+                times[name].append(time.perf_counter() - began)
+    return {name: median(values) for name, values in times.items()}
+
+
+def show(what, seconds, amount=1, unit="s"):
+    """Print a row: each side's rate, `amount` a call (or its seconds), and ours against it."""
+    ours = next(iter(seconds.values()))
+    print(f"\n{what}")
+    for name, value in seconds.items():
+        rate = f"{amount / value:12,.0f} {unit}" if amount != 1 else f"{value:12.2f} {unit}"
+        print(f"  {name:44} {rate}   ours is {value / ours:5.2f} times as fast", flush=True)
+    return {"what": what, "unit": unit, "amount": amount, "seconds": seconds}
 
 
 def texts():
     text = load_text("tinyshakespeare")
-    tokenizer = CharTokenizer.from_text(text)
-    return split(torch.tensor(tokenizer.encode(text), dtype=torch.uint8))
+    return split(encode_text(CharTokenizer.from_text(text), text))
+
+
+def best_precision():
+    return resolve_precision("auto", torch.device("cpu"))
+
+
+# ----------------------------------------------------------------------------- a training step
 
 
 def our_step(data, precision):
-    """One training step of ours, as `train` makes it."""
     model = GPT(BABY)
-    run = begin(model, replace(BABY_RECIPE, precision=precision))
+    run = Run(model, replace(RECIPE, precision=precision))
     return lambda: update(run, model, data)
 
 
-def their_step(data):
-    """The same step with transformers' GPT-2 and the same optimizer."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    model = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=65,
-            n_positions=64,
-            n_embd=128,
-            n_layer=4,
-            n_head=4,
-            use_cache=False,
-            resid_pdrop=0,
-            embd_pdrop=0,
-            attn_pdrop=0,
-            bos_token_id=0,
-            eos_token_id=0,
-        )
-    )
-    optimizer = begin(model, BABY_RECIPE).optimizer
-    generator = torch.Generator().manual_seed(BABY_RECIPE.seed)
+def plain_step(data, precision):
+    """The plainest loop a reader would write: batches by slices, torch's AdamW as it comes."""
+    model, data = GPT(BABY), data.long()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=0.1)
 
     def step():
-        x, y = get_batch(data, 64, 12, generator)
-        loss = F.cross_entropy(model(x).logits.flatten(0, 1), y.flatten())
+        starts = torch.randint(len(data) - 64, (12,)).tolist()
+        x = torch.stack([data[i : i + 64] for i in starts])
+        y = torch.stack([data[i + 1 : i + 65] for i in starts])
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits, loss = model(x, y)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def transformers_step(data, precision):
+    """The same with transformers' GPT-2."""
+    model = as_transformers(GPT(BABY)).train()
+    data = data.long()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=0.1)
+
+    def step():
+        starts = torch.randint(len(data) - 64, (12,)).tolist()
+        x = torch.stack([data[i : i + 64] for i in starts])
+        y = torch.stack([data[i + 1 : i + 65] for i in starts])
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(x, use_cache=False).logits
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -89,75 +127,27 @@ def their_step(data):
     return step
 
 
-def seconds(work, repeats):
-    """Each repeat's seconds."""
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return times
-
-
-def onednn():
-    """Float32 products by oneDNN and attention in its plain form: the fastest on CPUs where MKL is slow.
-
-    Only a CPU with AMX would round the products to bf16 for it, and is then left out.
-    """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or getattr(
-        torch.cpu, "get_capabilities", dict
-    )().get("amx_bf16"):
-        return nullcontext()
-    torch.set_float32_matmul_precision("medium")
-    return sdpa_kernel(SDPBackend.MATH)
-
-
-def fastest(steps, rounds=5):
-    """{name: seconds a step}, each at the better of two settings, measured in turn."""
-    best = {}
-    for setting in (nullcontext, onednn):
-        with setting():
-            times = {name: seconds(step, 2)[:0] for name, step in steps.items()}  # two to warm up
-            for _ in range(rounds):
-                for name, step in steps.items():
-                    times[name] += seconds(step, 10)
-        torch.set_float32_matmul_precision("highest")
-        best = {name: min(median(times[name]), best.get(name, 1e9)) for name in steps}
-    return best
-
-
-def training_step(precision):
+def step():
     data, _ = texts()
-    best = fastest({"ours": our_step(data, precision), "theirs": their_step(data)})
-    tokens = 12 * 64
-    what = f"training 4 x 128, block 64, batch 12, ours {precision}, theirs fp32"
-    return {
-        "what": what,
-        "ours": tokens / best["ours"],
-        "theirs": tokens / best["theirs"],
-        "unit": "tokens/s",
-    }
+    best = best_precision()
+    sides = {f"train, {best}": our_step(data, best), "train, fp32": our_step(data, "fp32")}
+    for precision in sorted({"fp32", best}):
+        sides[f"plain loop, {precision}"] = plain_step(data, precision)
+        sides[f"transformers' GPT-2, {precision}"] = transformers_step(data, precision)
+    what = "a training step, 4 layers × 128, block 64, batch 12"
+    return show(what, in_turn(sides, repeats=60, warm_up=5), amount=12 * 64, unit="tokens/s")
 
 
-def baby_recipe():
+def baby():
+    """The whole baby recipe, for its loss and its time."""
     torch.manual_seed(1337)
     with redirect_stdout(io.StringIO()):
-        history = train(GPT(BABY), *texts(), BABY_RECIPE)
-    what = f"baby recipe, 2,000 steps, to validation {history.val_loss[-1]:.3f}"
-    return {"what": what, "ours": history.seconds[-1], "theirs": None, "unit": "seconds"}
+        history = train(GPT(BABY), *texts(), RECIPE)
+    what = f"the baby recipe, 2,000 steps, fp32, to validation {history.val_loss[-1]:.3f}"
+    return show(what, {"train, fp32": history.seconds[-1]})
 
 
-# ----------------------------------------------------------------------------- generation
-
-FULL = GPTConfig(dropout=0.0)  # 10.7 million parameters; the prompt is one token
-GPT2_NAMES = {
-    "token_embedding": "wte",
-    "position_embedding": "wpe",
-    "blocks": "h",
-    "qkv": "c_attn",
-    "proj": "c_proj",
-    "fc": "c_fc",
-}
+# ----------------------------------------------------------------------------- writing, evaluating
 
 
 def writer():
@@ -169,18 +159,23 @@ def writer():
     return model
 
 
-def as_transformers(model, attention):
-    """transformers' GPT-2 with the weights of `model`. Its biases stay 0, its matrices are ours transposed."""
+def as_transformers(model):
+    """transformers' GPT-2 of the same sizes, with the weights of `model`. Its biases are 0."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    names = {"token_embedding": "wte", "position_embedding": "wpe", "blocks": "h"}
+    names |= {"qkv": "c_attn", "proj": "c_proj", "fc": "c_fc"}
+    config = model.config
     theirs = GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=FULL.vocab_size,
-            n_positions=FULL.block_size,
-            n_embd=FULL.n_embd,
-            n_layer=FULL.n_layer,
-            n_head=FULL.n_head,
-            attn_implementation=attention,
+            vocab_size=config.vocab_size,
+            n_positions=config.block_size,
+            n_embd=config.n_embd,
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            resid_pdrop=0,
+            embd_pdrop=0,
+            attn_pdrop=0,
             bos_token_id=None,
             eos_token_id=None,
             pad_token_id=0,
@@ -188,128 +183,79 @@ def as_transformers(model, attention):
     ).eval()
     weights = {}
     for key, tensor in model.state_dict().items():
-        parts = [GPT2_NAMES.get(part, part) for part in key.split(".")]
+        parts = [names.get(part, part) for part in key.split(".")]
         weights[".".join(parts)] = tensor.T if parts[-2].startswith("c_") else tensor
     missing, unknown = theirs.transformer.load_state_dict(weights, strict=False)
     assert not unknown and all(key.endswith("bias") for key in missing)
     return theirs
 
 
-def their_ways(model, batch):
-    """{what: a function of n that writes n tokens greedily} with both kinds of attention and of cache."""
-    prompt = torch.zeros(batch, 1, dtype=torch.long)
+def write():
+    """Generation with the cache, greedy, against transformers' and against the memory's own speed."""
+    model, n = writer(), 255  # up to a full window
+    theirs = as_transformers(model)
+    weights = torch.cat([p.data.flatten() for p in model.parameters()])  # all that a token reads
 
-    def way(theirs, cache):
-        settings = dict(
-            attention_mask=torch.ones_like(prompt), do_sample=False, cache_implementation=cache
-        )
-        return lambda n: theirs.generate(prompt, max_new_tokens=n, **settings)
+    def ours(batch):
+        return lambda: model.generate(torch.zeros(batch, 1, dtype=torch.long), n, temperature=0)
 
-    return {
-        (a, c): way(as_transformers(model, a), c)
-        for a in ("sdpa", "eager")
-        for c in ("dynamic", "static")
-    }
+    def other(batch):
+        prompt = torch.zeros(batch, 1, dtype=torch.long)
+        settings = {"attention_mask": torch.ones_like(prompt), "do_sample": False}
+        return lambda: theirs.generate(prompt, max_new_tokens=n, **settings)
 
-
-def our_way(model, batch, use_cache=True):
-    prompt, name = torch.zeros(batch, 1, dtype=torch.long), "ours" if use_cache else "uncached"
-    return {name: lambda n: model.generate(prompt, n, temperature=0, use_cache=use_cache)}
-
-
-def rates(ways, n, batch, repeats):
-    """{what: tokens/s over all rows of the batch}, each at the better of two settings, in turn. Same tokens."""
-    best, texts = dict.fromkeys(ways, 0.0), [way(n) for way in ways.values()]
-    assert all(torch.equal(text, texts[0]) for text in texts)
-    for setting in (nullcontext, onednn):
-        with setting():
-            times = {what: [] for what in ways}
-            for _ in range(repeats):
-                for what, way in ways.items():
-                    times[what] += seconds(lambda: way(n), 1)
-        torch.set_float32_matmul_precision("highest")
-        best = {what: max(best[what], batch * n / median(times[what])) for what in ways}
-    return best
+    assert torch.equal(ours(1)(), other(1)())
+    rows = []
+    for batch, repeats in ((1, 5), (64, 1)):
+        sides = {"generate, fp32": ours(batch), "transformers' generate, fp32": other(batch)}
+        if batch == 1:
+            sides["reading all weights once a token, fp32"] = lambda: [
+                weights.sum() for _ in range(n)
+            ]
+        what = f"writing, 10.7 M parameters, batch {batch}, {n} tokens"
+        seconds = in_turn(sides, repeats, warm_up=1)
+        rows.append(show(what, seconds, amount=batch * n, unit="tokens/s"))
+    return rows
 
 
-def generation(batch, n, repeats):
-    model = writer()
-    rate = rates(our_way(model, batch) | their_ways(model, batch), n, batch, repeats)
-    ours = rate.pop("ours")
-    what = f"generation 10.7 M, batch {batch}, {n} tokens, against cached GPT-2"
-    return {"what": what, "ours": ours, "theirs": max(rate.values()), "unit": "tokens/s"}
+def evaluation():
+    """The whole validation text, against the loop a reader would write."""
+    torch.manual_seed(1337)
+    model, (_, val_data) = GPT(BABY).eval(), texts()
+    windows = (len(val_data) - 1) // 64
+    x = val_data[: windows * 64].view(windows, 64).long()
+    y = val_data[1 : windows * 64 + 1].view(windows, 64).long()
 
+    def plain():
+        with torch.no_grad():
+            pairs = zip(x.split(64), y.split(64))
+            return sum(model(a, b)[1].item() * len(a) for a, b in pairs) / windows
 
-def generation_uncached(batch, n, repeats):
-    model = writer()
-    rate = rates(our_way(model, batch) | our_way(model, batch, use_cache=False), n, batch, repeats)
-    what = f"generation 10.7 M, batch {batch}, {n} tokens, against uncached"
-    return {"what": what, "ours": rate["ours"], "theirs": rate["uncached"], "unit": "tokens/s"}
-
-
-def generation_past_block_size():
-    """Tokens/s of the next 1,024 tokens, the window moving by half of block_size; theirs: before it is full."""
-    steps = writer().stream(torch.zeros(1, 1, dtype=torch.long), 255 + 1024)
-    times = [seconds(lambda: next(steps), 1)[0] for _ in range(255 + 1024)]
-    what = "generation 10.7 M past block_size, against before"
-    return {
-        "what": what,
-        "ours": 1024 / sum(times[255:]),
-        "theirs": 255 / sum(times[:255]),
-        "unit": "tokens/s",
-    }
-
-
-def generation_floor():
-    """theirs: what memory allows, when each token reads every weight and, on average, half a cache once."""
-    model, much = writer(), torch.ones(2**26)  # 256 MB, more than any cache of the CPU
-    rate = rates(our_way(model, 1), 255, 1, repeats=5)["ours"]
-    bandwidth = 4 * much.numel() / min(seconds(much.sum, 20))  # bytes/s
-    cached = FULL.n_layer * 2 * FULL.n_embd * FULL.block_size / 2
-    read = 4 * (model.num_parameters() - model.position_embedding.weight.numel() + cached)
-    what = f"generation 10.7 M, batch 1, against {bandwidth / 1e9:.0f} GB/s of memory"
-    return {"what": what, "ours": rate, "theirs": bandwidth / read, "unit": "tokens/s"}
-
-
-ROWS = [
-    partial(training_step, "fp32"),
-    partial(training_step, "bf16"),
-    baby_recipe,
-    partial(generation, 1, 255, repeats=3),
-    partial(generation, 64, 128, repeats=2),
-    partial(generation_uncached, 1, 255, repeats=2),
-    partial(generation_uncached, 64, 64, repeats=1),
-    generation_past_block_size,
-    generation_floor,
-]
+    assert abs(plain() - evaluate(model, val_data[: windows * 64 + 1])) < 1e-4
+    sides = {"evaluate, fp32": lambda: evaluate(model, val_data), "plain loop, fp32": plain}
+    what = "evaluating 111,540 characters, 4 layers × 128, block 64"
+    return show(what, in_turn(sides, repeats=3, warm_up=1), amount=len(val_data), unit="tokens/s")
 
 
 # ----------------------------------------------------------------------------- the table
 
+ROWS = {"step": step, "write": write, "evaluate": evaluation, "baby": baby}
 
-def main():
-    machine = {
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
-        "threads": torch.get_num_threads(),
-    }
-    print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    print(f"{'what':60} {'ours':>10} {'theirs':>10} {'ratio':>6}  unit")
+
+def main(names):
+    unknown = [name for name in names if name not in ROWS]
+    if unknown:
+        return f"bench: there is no row {unknown[0]!r}: there are {', '.join(ROWS)}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {capability}")
     rows = []
-    for measure in ROWS:
-        row = measure()
-        theirs = "" if row["theirs"] is None else f"{row['theirs']:.0f}"
-        ratio = "" if row["theirs"] is None else f"{row['ours'] / row['theirs']:.2f}"
-        print(
-            f"{row['what']:60} {row['ours']:10.0f} {theirs:>10} {ratio:>6}  {row['unit']}",
-            flush=True,
-        )
-        rows.append(row)
-    write_whole(
-        runs_folder() / "bench.json",
-        json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n",
-    )
+    for name in names or ROWS:
+        row = ROWS[name]()
+        rows += row if isinstance(row, list) else [row]
+    machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": capability}
+    content = json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n"
+    write_whole(runs_folder() / "bench.json", content)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,9 @@ from mygpt_helpers import GPTConfig, Head
 
 __all__ = ["own_or"]
 
+# a hint and what it stands for: a line each
+# fmt: off
+
 
 @exercise
 def attention_parameters(answer):
@@ -20,14 +23,14 @@ def attention_parameters(answer):
         {
             "head_size is not n_embd / n_head here: use the head_size given": 4 * C * C,
             "one head only: there are n_head of each matrix": 4 * C * hs,
-            "queries, keys and values of one head only: there are n_head of each": 3 * C * hs
-            + inner * C,
+            "queries, keys and values of one head only: there are n_head of each":
+                3 * C * hs + inner * C,
             "the projection is missing: from n_head * head_size back to n_embd": 3 * C * inner,
             "the projection has n_head * head_size inputs, not n_embd": 3 * C * inner + C * C,
-            "the projection has n_embd outputs, not n_head * head_size": 3 * C * inner
-            + inner * inner,
-            "the projection has one row of head_size only: it reads all heads": 3 * C * inner
-            + hs * C,
+            "the projection has n_embd outputs, not n_head * head_size":
+                3 * C * inner + inner * inner,
+            "the projection has one row of head_size only: it reads all heads":
+                3 * C * inner + hs * C,
             "three matrices make queries, keys and values": C * inner + inner * C,
             "there is one projection for all heads together": 3 * C * inner + nh * inner * C,
             "biases are counted though bias is False": right + 3 * inner + C,
@@ -42,12 +45,11 @@ def attention_parameters(answer):
             "the projection has a bias too, of n_embd numbers": right + 3 * inner,
             "queries, keys and values have biases too, n_head * head_size each": right + C,
             "the biases of q, k and v are those of one head only": right + 3 * hs + C,
-            "queries, keys and values each have a bias: three times n_head * head_size": right
-            + inner
-            + C,
+            "queries, keys and values each have a bias: three times n_head * head_size":
+                right + inner + C,
             "the projection has n_embd outputs, so n_embd biases": right + 4 * inner,
-            "q, k and v have n_head * head_size outputs, so as many biases, not n_embd": right
-            + 4 * C,
+            "q, k and v have n_head * head_size outputs, so as many biases, not n_embd":
+                right + 4 * C,
             "one bias for each output entry, not one for each matrix": right + 4,
         },
         "without bias right, with bias wrong: one number for each output of each of the four matrices",
@@ -85,25 +87,20 @@ def head_contributions(answer):
             "this is their sum, what the projection gives: keep the heads apart": out @ proj.T,
             "(nh, B, T, C): the heads belong in the second place, dim=1": torch.stack(parts),
             "(B, T, nh, C): the heads belong in the second place, dim=1": torch.stack(parts, dim=2),
-            "(B, T, nh * C): stack them on an axis of their own, dim=1, do not concatenate": torch.cat(
-                parts, dim=-1
-            ),
-            "the heads were joined along an axis that was there: torch.stack makes a new one, dim=1": torch.cat(
-                parts, dim=1
-            ),
-            "the heads were joined along the batch: torch.stack makes a new axis, dim=1": torch.cat(
-                parts
-            ),
-            "these are the findings: each still has to meet its columns of proj_weight": torch.stack(
-                findings, dim=1
-            ),
-            "every n_head-th entry was taken: a head's entries lie next to each other": torch.stack(
-                strided, dim=1
-            ),
-            "out was reshaped to (B, nh, T, hs) at once, which mixes tokens: cut the last axis first": crossed,
-            "the sum divided into equal parts: head h has its own entries of out": (
-                out @ proj.T / nh
-            )[:, None].expand(B, nh, T, C),
+            "(B, T, nh * C): stack them on an axis of their own, dim=1, do not concatenate":
+                torch.cat(parts, dim=-1),
+            "the heads were joined along an axis that was there: torch.stack makes a new one, dim=1":
+                torch.cat(parts, dim=1),
+            "the heads were joined along the batch: torch.stack makes a new axis, dim=1":
+                torch.cat(parts),
+            "these are the findings: each still has to meet its columns of proj_weight":
+                torch.stack(findings, dim=1),
+            "every n_head-th entry was taken: a head's entries lie next to each other":
+                torch.stack(strided, dim=1),
+            "out was reshaped to (B, nh, T, hs) at once, which mixes tokens: cut the last axis first":
+                crossed,
+            "the sum divided into equal parts: head h has its own entries of out":
+                (out @ proj.T / nh)[:, None].expand(B, nh, T, C),
         },
         "head h: its hs entries of out times the hs columns of proj_weight that meet them",
     )
@@ -125,30 +122,23 @@ def merge_heads(answer):
         result,
         out.transpose(1, 2).flatten(2),
         {
-            "the right shape, but tokens and heads are mixed: bring time before the heads first": out.reshape(
-                B, T, nh * hs
-            ),
-            "heads and time are exchanged, which is right; now join the last two axes": out.transpose(
-                1, 2
-            ),
-            "the heads of a token are interleaved: head 0's entries first, then head 1's": out.permute(
-                0, 2, 3, 1
-            ).flatten(2),
+            "the right shape, but tokens and heads are mixed: bring time before the heads first":
+                out.reshape(B, T, nh * hs),
+            "heads and time are exchanged, which is right; now join the last two axes":
+                out.transpose(1, 2),
+            "the heads of a token are interleaved: head 0's entries first, then head 1's":
+                out.permute(0, 2, 3, 1).flatten(2),
             "time is last: the result is (B, T, nh * hs)": out.transpose(2, 3).flatten(1, 2),
             "heads and time are joined: join heads and head_size": out.flatten(1, 2),
             "time and head_size are joined: exchange heads and time first": out.flatten(2),
-            "all of a text is joined: exchange heads and time, then join the last two axes only": out.flatten(
-                1
-            ),
-            "all of a text is joined: join the last two axes only, flatten(2)": out.transpose(
-                1, 2
-            ).flatten(1),
-            "the wrong two axes are exchanged: heads and time, 1 and 2": out.transpose(
-                2, 3
-            ).reshape(B, T, nh * hs),
-            "batch and heads are exchanged: exchange heads and time, axes 1 and 2": out.transpose(
-                0, 1
-            ).flatten(2),
+            "all of a text is joined: exchange heads and time, then join the last two axes only":
+                out.flatten(1),
+            "all of a text is joined: join the last two axes only, flatten(2)":
+                out.transpose(1, 2).flatten(1),
+            "the wrong two axes are exchanged: heads and time, 1 and 2":
+                out.transpose(2, 3).reshape(B, T, nh * hs),
+            "batch and heads are exchanged: exchange heads and time, axes 1 and 2":
+                out.transpose(0, 1).flatten(2),
             "the heads are added up: put them side by side": out.sum(dim=1),
             "the heads are averaged: put them side by side": out.mean(dim=1),
             "(B * T, nh * hs): keep the batch axis": out.transpose(1, 2).reshape(B * T, nh * hs),
@@ -179,49 +169,37 @@ def pack_heads(answer):
         got,
         right,
         {
-            "keys come first here, as in Head: the order of qkv is queries, keys, values": torch.cat(
-                k + q + v
-            ),
+            "keys come first here, as in Head: the order of qkv is queries, keys, values":
+                torch.cat(k + q + v),
             "the order of qkv is queries, keys, values": torch.cat(v + k + q),
-            "values stand before keys: the order of qkv is queries, keys, values": torch.cat(
-                q + v + k
-            ),
-            "head by head: qkv is split into all queries, then all keys, then all values": torch.cat(
-                [w for ws in zip(q, k, v) for w in ws]
-            ),
-            "head by head, keys first: all queries come first, then all keys, then all values": torch.cat(
-                [w for ws in zip(k, q, v) for w in ws]
-            ),
+            "values stand before keys: the order of qkv is queries, keys, values":
+                torch.cat(q + v + k),
+            "head by head: qkv is split into all queries, then all keys, then all values":
+                torch.cat([w for ws in zip(q, k, v) for w in ws]),
+            "head by head, keys first: all queries come first, then all keys, then all values":
+                torch.cat([w for ws in zip(k, q, v) for w in ws]),
             "only the queries: keys and values go below them": torch.cat(q),
-            "the heads are in reverse: head 0's rows come first": torch.cat(
-                q[::-1] + k[::-1] + v[::-1]
-            ),
+            "the heads are in reverse: head 0's rows come first":
+                torch.cat(q[::-1] + k[::-1] + v[::-1]),
             "the first head only": torch.cat([q[0], k[0], v[0]]),
             "transposed: a Linear keeps its outputs as rows": right.T,
-            "side by side: concatenate along dim=0, the rows are outputs": torch.cat(
-                q + k + v, dim=1
-            ),
-            "stacked on new axes: concatenate, so that the shape is (3C, C)": torch.stack(
-                [torch.stack(q), torch.stack(k), torch.stack(v)]
-            ),
-            "stacked on a new axis: torch.cat joins along an axis that is there, torch.stack adds one": torch.stack(
-                q + k + v
-            ),
-            "each matrix is transposed: a Linear keeps its outputs as rows, (hs, C)": torch.cat(
-                [w.T for w in q + k + v]
-            ),
-            "head 0 is there three times: take each head once": torch.cat(
-                [q[0]] * 3 + [k[0]] * 3 + [v[0]] * 3
-            ),
+            "side by side: concatenate along dim=0, the rows are outputs":
+                torch.cat(q + k + v, dim=1),
+            "stacked on new axes: concatenate, so that the shape is (3C, C)":
+                torch.stack([torch.stack(q), torch.stack(k), torch.stack(v)]),
+            "stacked on a new axis: torch.cat joins along an axis that is there, torch.stack adds one":
+                torch.stack(q + k + v),
+            "each matrix is transposed: a Linear keeps its outputs as rows, (hs, C)":
+                torch.cat([w.T for w in q + k + v]),
+            "head 0 is there three times: take each head once":
+                torch.cat([q[0]] * 3 + [k[0]] * 3 + [v[0]] * 3),
             "the keys are there twice, where the values belong": torch.cat(q + k + k),
             "the queries are there twice, where the keys belong": torch.cat(q + q + v),
             "only queries and keys: the values go below them": torch.cat(q + k),
-            "queries, keys and values stand side by side: concatenate them along dim=0 too": torch.cat(
-                [torch.cat(q), torch.cat(k), torch.cat(v)], dim=1
-            ),
-            "each matrix is transposed before it is stacked: keep (hs, C), outputs as rows": torch.cat(
-                [w.T.reshape(4, 12) for w in q + k + v]
-            ),
+            "queries, keys and values stand side by side: concatenate them along dim=0 too":
+                torch.cat([torch.cat(q), torch.cat(k), torch.cat(v)], dim=1),
+            "each matrix is transposed before it is stacked: keep (hs, C), outputs as rows":
+                torch.cat([w.T.reshape(4, 12) for w in q + k + v]),
         },
         "all heads' query matrices below each other, then all keys', then all values'",
     )
@@ -273,44 +251,33 @@ def multi_query(answer):
         attend(),
         {
             "the mask is missing: every token sees the future": attend(mask=None),
-            "True and False of the mask are exchanged: only the future is seen": attend(
-                mask="inverted"
-            ),
-            "the mask comes after softmax, so the future still counts in each row's sum": attend(
-                mask="after"
-            ),
-            "softmax over the queries and no mask: the row of a query sums to 1 over its keys, dim=-1": attend(
-                mask=None, dim=-2
-            ),
-            "softmax over the queries: the row of a query sums to 1 over its keys, dim=-1": attend(
-                dim=-2
-            ),
-            "a token may read itself: the mask begins one above the diagonal, triu(1)": attend(
-                mask="itself"
-            ),
+            "True and False of the mask are exchanged: only the future is seen":
+                attend(mask="inverted"),
+            "the mask comes after softmax, so the future still counts in each row's sum":
+                attend(mask="after"),
+            "softmax over the queries and no mask: the row of a query sums to 1 over its keys, dim=-1":
+                attend(mask=None, dim=-2),
+            "softmax over the queries: the row of a query sums to 1 over its keys, dim=-1":
+                attend(dim=-2),
+            "a token may read itself: the mask begins one above the diagonal, triu(1)":
+                attend(mask="itself"),
             "the scores are not scaled: multiply by head_size ** -0.5": attend(scale=1.0),
             "scaled by n_embd: the scores are sums over head_size entries": attend(scale=C**-0.5),
-            "scaled by all heads' width: the scores are sums over head_size entries": attend(
-                scale=(nh * hs) ** -0.5
-            ),
+            "scaled by all heads' width: the scores are sums over head_size entries":
+                attend(scale=(nh * hs) ** -0.5),
             "divided by head_size: by its square root": attend(scale=1 / hs),
             "multiplied by the root of head_size: divide": attend(scale=hs**0.5),
-            "the queries were viewed as (B, nh, T, hs) at once: view (B, T, nh, hs), then transpose": attend(
-                cut="at once"
-            ),
+            "the queries were viewed as (B, nh, T, hs) at once: view (B, T, nh, hs), then transpose":
+                attend(cut="at once"),
             "the heads were not transposed back before they were joined": attend(merge="view"),
-            "neither split nor merge transposes: each head holds pieces of a few tokens": attend(
-                cut="at once", merge="view"
-            ),
-            "the heads' entries are interleaved: head 0's first, then head 1's": attend(
-                merge="interleaved"
-            ),
-            "the queries are cut as (hs, n_head): a head's entries lie together, so view (n_head, hs)": attend(
-                cut="interleaved"
-            ),
-            "the heads are below each other, (B, nh * T, hs): put them side by side, (B, T, nh * hs)": attend(
-                merge="below"
-            ),
+            "neither split nor merge transposes: each head holds pieces of a few tokens":
+                attend(cut="at once", merge="view"),
+            "the heads' entries are interleaved: head 0's first, then head 1's":
+                attend(merge="interleaved"),
+            "the queries are cut as (hs, n_head): a head's entries lie together, so view (n_head, hs)":
+                attend(cut="interleaved"),
+            "the heads are below each other, (B, nh * T, hs): put them side by side, (B, T, nh * hs)":
+                attend(merge="below"),
             "(B, nh, T, hs): put the heads side by side, (B, T, nh * hs)": attend(merge="none"),
             "the heads are added up: put them side by side": attend(merge="sum"),
             "keys and values are exchanged": attend(swap=True),
@@ -409,37 +376,29 @@ def multi_head_attention(answer):
         attend(x),
         {
             "the mask is missing: every token sees the future": attend(x, mask=None),
-            "the mask comes after softmax: fill the scores with -inf before it": attend(
-                x, mask="after"
-            ),
+            "the mask comes after softmax: fill the scores with -inf before it":
+                attend(x, mask="after"),
             "the mask hides the past instead of the future": attend(x, mask="inverted"),
             "softmax runs over the queries: dim=-1, over the keys": attend(x, dim=-2),
             "softmax runs over the queries, and the mask is missing": attend(x, dim=-2, mask=None),
             "the scores are not scaled: multiply by head_size ** -0.5": attend(x, scale=1.0),
-            "scaled by n_embd: the scores are sums over head_size numbers": attend(
-                x, scale=C**-0.5
-            ),
+            "scaled by n_embd: the scores are sums over head_size numbers":
+                attend(x, scale=C**-0.5),
             "divided by head_size: divide by its square root": attend(x, scale=1 / hs),
             "multiplied by the root of head_size: divide": attend(x, scale=hs**0.5),
             "the projection is missing at the end: self.proj(...)": attend(x, project=False),
-            "the parts were cut as (B, n_head, T, hs) at once: view (B, T, n_head, hs), then transpose": attend(
-                x, cut="at once"
-            ),
-            "the heads were not transposed back before they were joined": attend(
-                x, merge="at once"
-            ),
-            "neither the cut nor the way back transposes: each head holds pieces of a few tokens": attend(
-                x, cut="at once", merge="at once"
-            ),
-            "keys come first here: the order in qkv is queries, keys, values": attend(
-                x, order="kqv"
-            ),
-            "keys and values are exchanged: the order in qkv is queries, keys, values": attend(
-                x, order="qvk"
-            ),
-            "qkv is cut head by head: first all queries, then all keys, then all values": attend(
-                x, interleaved=True
-            ),
+            "the parts were cut as (B, n_head, T, hs) at once: view (B, T, n_head, hs), then transpose":
+                attend(x, cut="at once"),
+            "the heads were not transposed back before they were joined":
+                attend(x, merge="at once"),
+            "neither the cut nor the way back transposes: each head holds pieces of a few tokens":
+                attend(x, cut="at once", merge="at once"),
+            "keys come first here: the order in qkv is queries, keys, values":
+                attend(x, order="kqv"),
+            "keys and values are exchanged: the order in qkv is queries, keys, values":
+                attend(x, order="qvk"),
+            "qkv is cut head by head: first all queries, then all keys, then all values":
+                attend(x, interleaved=True),
         },
         "not what a list of heads computes: compare with LoopMultiHeadAttention, part by part",
         what="the output",

@@ -7,6 +7,9 @@ import torch
 from mygpt.checks import Wrong, call, compare, compare_number, exercise, forbidden, same
 from mygpt_helpers import GPT, GPTConfig
 
+# a hint and what it stands for: a line each
+# fmt: off
+
 
 @exercise
 def with_temperature(answer):
@@ -24,22 +27,20 @@ def with_temperature(answer):
             call(answer, given, temperature),
             softmax(logits / temperature),
             {
-                "multiplied by the temperature: divide, so that a high one makes the logits alike": softmax(
-                    logits * temperature
-                ),
+                "multiplied by the temperature: divide, so that a high one makes the logits alike":
+                    softmax(logits * temperature),
                 "the probabilities were divided: divide the logits, then softmax": p / temperature,
-                "the probabilities were divided and made to sum to 1 again, which changes nothing: divide the logits": p,
+                "the probabilities were divided and made to sum to 1 again, which changes nothing: divide the logits":
+                    p,
                 "softmax twice: divide the logits, then one softmax": softmax(p / temperature),
-                "softmax over the batch: each row by itself, dim=-1": softmax(
-                    logits / temperature, dim=0
-                ),
+                "softmax over the batch: each row by itself, dim=-1":
+                    softmax(logits / temperature, dim=0),
                 "these are logits still: softmax makes probabilities of them": logits / temperature,
-                "the temperature was subtracted, which softmax does not notice: divide": softmax(
-                    logits - temperature
-                ),
+                "the temperature was subtracted, which softmax does not notice: divide":
+                    softmax(logits - temperature),
                 "p ** temperature: the power is 1 / temperature": p**temperature,
-                "p ** (1 / temperature) does not sum to 1 yet: divide by the row's sum": p
-                ** (1 / temperature),
+                "p ** (1 / temperature) does not sum to 1 yet: divide by the row's sum":
+                    p ** (1 / temperature),
             },
             f"softmax(logits / temperature) is wanted, at temperature {temperature}",
         )
@@ -61,14 +62,13 @@ def with_temperature(answer):
         greedy,
         torch.nn.functional.one_hot(likeliest, 4),
         {
-            "at temperature 0 these are the ids: probabilities are wanted, 1 for the likeliest and 0 for all others": likeliest,
-            "at temperature 0 these are the ids: probabilities (B, V) are wanted": likeliest[
-                :, None
-            ],
+            "at temperature 0 these are the ids: probabilities are wanted, 1 for the likeliest and 0 for all others":
+                likeliest,
+            "at temperature 0 these are the ids: probabilities (B, V) are wanted":
+                likeliest[:, None],
             "temperature 0 is not 1: all the probability goes to the likeliest": softmax(logits),
-            "at temperature 0 one row was taken for all: the likeliest of each row, dim=-1": torch.eye(
-                4
-            )[logits.argmax() % 4].expand(3, 4),
+            "at temperature 0 one row was taken for all: the likeliest of each row, dim=-1":
+                torch.eye(4)[logits.argmax() % 4].expand(3, 4),
         },
         "at temperature 0 each row must have 1 for its likeliest and 0 for all others",
         what="the answer for temperature 0",
@@ -192,9 +192,8 @@ def keep_top_p(answer):
             softmax,
             kept / kept.sum(dim=-1, keepdim=True),
             {
-                "what stays are probabilities: return their logits as they were": torch.nn.functional.softmax(
-                    probs.masked_fill(right, -torch.inf), -1
-                ),
+                "what stays are probabilities: return their logits as they were":
+                    torch.nn.functional.softmax(probs.masked_fill(right, -torch.inf), -1),
             },
             "the right tokens stay, but not with their own logits",
         )
