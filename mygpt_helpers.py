@@ -5,7 +5,7 @@ context), C = n_embd, hs = head_size, nh = n_head, V = vocab_size. Losses are in
 """
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
@@ -291,8 +291,8 @@ class KVCache:
 
     def append(self, k, v):
         """k, v (B, nh, T, hs) of the next T tokens -> views of all held, (B, nh, length, hs)."""
-        if (rows := len(k)) != len(self.k):
-            raise ValueError(f"the cache has {len(self.k)} rows, not {rows}: use new_cache({rows})")
+        if (rows := k.size(0)) != (held := self.k.size(0)):
+            raise ValueError(f"the cache has {held} rows, not {rows}: use new_cache({rows})")
         start, self.length = self.length, self.length + k.size(2)
         self.k[:, :, start : self.length] = k
         self.v[:, :, start : self.length] = v
@@ -516,20 +516,22 @@ class GPT(nn.Module):
         check_finite(torch.stack(extremes), "weights")
 
         def tokens():  # runs when a token is asked for; the checks above run at the call
-            window = unread = idx[:, -limit:]  # what the model may see; what the cache lacks of it
-            cache = self.new_cache(len(idx)) if use_cache else []
+            with torch.inference_mode():  # a cache made in here is faster to write into
+                window = unread = idx[:, -limit:]  # what the model may see; what it has not read
+                cache = self.new_cache(len(idx)) if use_cache else []
+            modules = list(self.modules())  # listing them takes as long as a layer
             for _ in range(max_new_tokens):
-                with evaluation_mode(self), torch.inference_mode():
+                training = any(module.training for module in modules)
+                with evaluation_mode(self) if training else nullcontext(), torch.inference_mode():
                     logits, _ = self(unread, cache=cache)
                     next_id = sample(logits[:, -1], temperature, top_k, top_p, generator)  # (B, 1)
-                next_id = next_id.clone()  # out here an ordinary tensor, which can be trained on
-                yield next_id
-                window = torch.cat([window, next_id], dim=1)
-                unread = next_id if use_cache else window
-                if window.size(1) > limit:
-                    window = unread = window[:, stride:]
-                    for layer in cache:  # all positions have changed: its keys are no longer valid
-                        layer.length = 0
+                    window = torch.cat([window, next_id], dim=1)
+                    unread = next_id if use_cache else window
+                    if window.size(1) > limit:
+                        window = unread = window[:, stride:]
+                        for layer in cache:  # all positions have changed: its keys are wrong
+                            layer.length = 0
+                yield next_id.clone()  # out here an ordinary tensor, which can be trained on
 
         return tokens()
 
@@ -539,6 +541,6 @@ class GPT(nn.Module):
         The settings are those of `stream`, which makes the tokens.
         Example: model.generate(idx, 100, temperature=0.8, top_k=10)
         """
-        with evaluation_mode(self):  # once for all tokens
+        with evaluation_mode(self):  # here once, and `stream` need not switch for each token
             new = list(self.stream(idx, max_new_tokens, temperature, **settings))
         return torch.cat([idx, *new], dim=1)
