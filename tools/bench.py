@@ -21,16 +21,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mygpt.files import runs_folder, write_whole
 from mygpt.text import load_text
-from mygpt.train import TrainConfig, begin, train, update
+from mygpt.train import Run, TrainConfig, adamw, train, update
 from mygpt_helpers import GPT, CharTokenizer, GPTConfig, get_batch, split
 
 # nanoGPT's recipe for a small computer ("baby"): this model, these batches, 2,000 steps
 BABY = GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, dropout=0.0)
 BABY_RECIPE = TrainConfig(
-    2000,
-    12,
-    64,
-    1e-3,
+    steps=2000,
+    batch_size=12,
+    learning_rate=1e-3,
     eval_interval=2000,
     warmup_steps=100,
     min_learning_rate=1e-4,
@@ -52,7 +51,7 @@ def texts():
 def our_step(data, precision):
     """One training step of ours, as `train` makes it."""
     model = GPT(BABY)
-    run = begin(model, replace(BABY_RECIPE, precision=precision))
+    run = Run(model, replace(BABY_RECIPE, precision=precision))
     return lambda: update(run, model, data)
 
 
@@ -75,7 +74,7 @@ def their_step(data):
             eos_token_id=0,
         )
     )
-    optimizer = begin(model, BABY_RECIPE).optimizer
+    optimizer = adamw(model, BABY_RECIPE)
     generator = torch.Generator().manual_seed(BABY_RECIPE.seed)
 
     def step():
