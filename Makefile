@@ -1,75 +1,106 @@
-# Each target sets up what it needs. The work is done in tools/setup.py; variables:
-#   PYTHON=python3.12     which Python makes .venv (else the first found of 3.11 or later)
+# `make` alone lists what there is. Each target first installs what it needs, if the pins have changed.
 #   NB=03                 which notebook
-#   REPO=owner/name       the repository that Colab's badges name
-#   PRESET=gpu            another preset for `make reference`
-#   LAB_ARGS=--port=9999  passed on to JupyterLab
-export PYTHON LAB_ARGS
-WITH_PYTHON = @python=$$(sh tools/find_python.sh) && exec "$$python"
+#   ARGS=--port=9999      more arguments for the command that a target runs, here JupyterLab
+#   PYTHON=python3.12     which Python makes .venv (else the first found of 3.11 or later)
 
 help:
-	@echo "make lab          set up, and open JupyterLab on the course (NB=03: on notebook 03)"
-	@echo "make test         set up, and run every test and, at small size, every notebook"
-	@echo "make test-all     the same, and what takes longer: notebooks for Colab and for students run alone"
-	@echo "make test-browser set up, and try notebooks, book and slides in a real browser"
-	@echo "make reset NB=01  set a notebook back (EX=2: only its exercise 2); yours is kept in my-work/"
-	@echo "make update       take the newest version; what it replaces of yours is kept in my-work/"
-	@echo "make notebooks    run the notebooks in full and save them (NB=03: only that one)"
-	@echo "make html         write the notebooks as web pages into build/html/"
-	@echo "make colab        write each notebook as one file for Colab into build/colab/"
-	@echo "make student      write the notebooks without solutions into build/student/, to hand out"
-	@echo "make book         write the course as a web site into build/book/"
-	@echo "make slides       write a deck of slides of each notebook into build/slides/"
-	@echo "make reference    train the laptop preset with five seeds: its curves, and the model that ships"
-	@echo "make bench        measure speeds side by side"
-	@echo "make clean        remove .venv, build/ and caches; your runs, notebooks and texts stay"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
-lab:
-	$(WITH_PYTHON) tools/setup.py lab $(NB)
+# ------------------------------------------------------------------ set-up
 
-test:
-	$(WITH_PYTHON) tools/setup.py test
+PY = .venv/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check install
+# Empty files that say what is installed. The folder's place is in their names: a moved folder is set up again.
+READY := .venv/ready-$(shell pwd | cksum | cut -d ' ' -f 1)
 
-test-all:
-	$(WITH_PYTHON) tools/setup.py test-all
+define CPU_HINT
 
-test-browser:
-	$(WITH_PYTHON) tools/setup.py test-browser
+torch for Linux comes with CUDA, several gigabytes. No NVIDIA GPU is seen here, and torch's CPU build is
+much smaller. For that one: Ctrl-C, then PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make lab
 
-notebooks:
-	$(WITH_PYTHON) tools/setup.py run tools/run_notebooks.py $(NB)
+endef
+define PIP_HELP
 
-html:
-	$(WITH_PYTHON) tools/setup.py run tools/export_html.py $(NB)
+The packages could not be installed. What pip says above usually means one of these:
+  no network   behind a proxy set HTTPS_PROXY; for an index of your own set PIP_INDEX_URL
+  no room      the packages need about 2 GB, with CUDA 8 GB
+  no match     they exist for Python 3.11 to 3.13, on Linux, Windows and Apple-silicon Macs;
+               to use another Python: make clean, then make lab PYTHON=python3.13
+Then run the same command again. To start over: make clean.
 
-colab:
-	$(WITH_PYTHON) tools/setup.py run tools/make_colab.py $(NB) $(if $(REPO),--repo $(REPO))
+endef
+export PYTHON CPU_HINT PIP_HELP
 
-student:
-	$(WITH_PYTHON) tools/setup.py run tools/make_student.py
+$(PY):
+	@python=$$(sh tools/find_python.sh) && "$$python" -m venv --clear .venv || { rm -rf .venv; exit 1; }
+	@[ "$$(uname)" != Linux ] || command -v nvidia-smi > /dev/null || \
+		[ -n "$$PIP_INDEX_URL$$PIP_EXTRA_INDEX_URL" ] || echo "$$CPU_HINT"
 
-book:
-	$(WITH_PYTHON) tools/setup.py book tools/build_book.py
+$(READY): requirements.txt pyproject.toml | $(PY)
+	@$(PIP) -r requirements.txt || { echo "$$PIP_HELP"; exit 1; }
+	@# no question about news, no look-ups of new versions
+	@$(PY) -m jupyterlab.labextensions disable --level=sys_prefix @jupyterlab/apputils-extension:announcements
+	@touch $@
 
-slides:
-	$(WITH_PYTHON) tools/setup.py book tools/build_slides.py $(NB)
+$(READY)-%: $(READY)
+	@$(PIP) -r requirements.txt -e ".[$*]" || { echo "$$PIP_HELP"; exit 1; }
+	@touch $@
 
-reference:
-	$(WITH_PYTHON) tools/setup.py run tools/make_reference.py $(PRESET)
+# ------------------------------------------------------------------ to learn
 
-bench:
-	$(WITH_PYTHON) tools/setup.py run bench.py
+NOTEBOOK = $(firstword $(foreach n,$(or $(NB),01),$(wildcard notebooks/$n_*.ipynb notebooks/0$n_*.ipynb)))
+SCREEN = $(if $(filter Linux,$(shell uname)),$(DISPLAY)$(WAYLAND_DISPLAY)$(BROWSER),yes)
+LAB = $(PY) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/$(NOTEBOOK) \
+	--Application.log_level=WARN -y $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
-update:
-	$(WITH_PYTHON) tools/student.py update
+lab: $(READY)  ## open JupyterLab on the first notebook (NB=03: on the third)
+	$(if $(NOTEBOOK),,$(error there is no notebook $(NB): there are $(notdir $(wildcard notebooks/*.ipynb))))
+	@$(PY) -m mygpt text
+	@echo "Starting JupyterLab on $(NOTEBOOK). Ctrl-C here stops it."
+	@unset MAKEFLAGS MFLAGS MAKELEVEL PYTHON CPU_HINT PIP_HELP; exec $(LAB) $(ARGS)
 
-reset:
-	$(if $(NB),,$(error say which notebook: make reset NB=03, or one exercise of it: make reset NB=03 EX=2))
-	$(WITH_PYTHON) tools/student.py reset $(NB) $(if $(EX),--exercise $(EX))
-
-clean:
-	rm -rf .venv build *.egg-info .pytest_cache
+clean:  ## remove .venv, build/ and caches; your runs, notebooks and texts stay
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
 	find . -path ./.git -prune -o -name __pycache__ -exec rm -rf {} +
-	@echo "Kept: runs/, my-work/, notebooks/ and the texts in data/."
 
-.PHONY: help lab test test-all test-browser notebooks html colab student book slides reference bench update reset clean
+.PHONY: help lab clean
+
+# ------------------------------------------------------------------ in a clone: to go on, to teach, to change it
+
+reset: $(READY)  ## set a notebook back, NB=03, or your exercise 2 in it, EX=2; yours is kept in my-work/
+	$(if $(NB),,$(error say which notebook: make reset NB=03, or one exercise of it: make reset NB=03 EX=2))
+	@$(PY) tools/reset.py $(NB) $(EX)
+
+book: $(READY)-book  ## write the course as a web site into build/book/
+	@$(PY) tools/build_book.py
+
+colab: $(READY)-dev  ## write each notebook as one file for Colab (REPO=owner/name: with badges)
+	@$(PY) tools/make_colab.py $(NB) $(if $(REPO),--repo $(REPO))
+
+student: $(READY)-dev  ## write the course without solutions, to hand out, into build/student/
+	@$(PY) tools/make_student.py
+
+test: $(READY)-dev  ## run every test and, at small size, every notebook
+	@$(PY) -m ruff format --check && $(PY) -m ruff check
+	@$(PY) -m mygpt text
+	@$(PY) -m pytest $(ARGS)
+
+test-browser: $(READY)-dev $(READY)-book $(READY)-browser  ## try the notebooks and the book in a browser
+	@$(PY) -m mygpt text
+	@$(PY) tools/browser.py
+	@$(PY) -m pytest tests/slow/test_browser.py $(ARGS)
+
+test-all: test $(READY)-book $(READY)-browser  ## test, and all that takes longer
+	@$(PY) tools/browser.py
+	@$(PY) -m pytest tests/slow $(ARGS)
+
+notebooks: $(READY)-dev  ## run the notebooks in full and save them (NB=03: only that one)
+	@$(PY) tools/run_notebooks.py $(NB) $(ARGS)
+
+reference: $(READY)-dev  ## train the laptop preset with five seeds, or PRESET=gpu: reference curves and model
+	@$(PY) tools/make_reference.py $(PRESET)
+
+bench: $(READY)-dev  ## measure speeds side by side
+	@$(PY) tools/bench.py $(ARGS)
+
+.PHONY: reset book colab student test test-browser test-all notebooks reference bench

@@ -197,22 +197,25 @@ def evaluate(model, data, block_size=None, reduction="mean"):
     if len(data) < 2:
         raise ValueError(f"{len(data)} tokens are too few: predicting needs at least 2")
     device = next(model.parameters()).device
-    start, windows = 0, 1  # a single window comes first, and shows how large the logits are
-    sums, counts = [], []
+    losses = torch.empty(len(data) - 1, dtype=torch.double)  # on the CPU: Apple's GPUs lack double
+    start, B = 0, 1  # a single window comes first: it shows how large the logits are
     with evaluation_mode(model):
-        while left := len(data) - 1 - start:  # tokens still to be predicted
-            T = min(T, left)  # the last window may be shorter
-            B = min(windows, left // T)
-            part = data[start : start + B * T + 1].to(device, torch.long)
-            logits = model(part[:-1].view(B, T))[0].flatten(0, 1)  # (B, T, V) -> (B*T, V)
+        while left := len(losses) - start:
+            length = min(T, left)  # the last window may be shorter
+            end = start + min(B, left // length) * length
+            x, y = (data[i : i + end - start].to(device, torch.long) for i in (start, start + 1))
+            logits = model(x.view(-1, length))[0].flatten(0, 1)  # (B, T, V) -> (B*T, V)
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # or float64
-            losses = F.cross_entropy(logits, part[1:], reduction="none").view(B, T)
-            sums.append(losses.cpu().double().sum(dim=1))  # .cpu(): Apple's GPUs have no float64
-            counts.append(torch.full((B,), T))
-            start += B * T
-            windows = max(1, min(2**14, 2**23 // logits.size(-1)) // T)  # at most 2**14 tokens
-    sums, counts = torch.cat(sums), torch.cat(counts)
-    return (sums, counts) if reduction == "none" else (sums.sum() / counts.sum()).item()
+            losses[start:end] = F.cross_entropy(logits, y, reduction="none").cpu()
+            start = end
+            B = max(1, min(2**14, 2**23 // logits.size(-1)) // T)  # 2**14 tokens are enough
+    if reduction == "mean":
+        return losses.mean().item()
+    missing = -len(losses) % T  # tokens, to make the last window as long as the others
+    sums = F.pad(losses, (0, missing)).view(-1, T).sum(dim=1)
+    counts = torch.full(sums.shape, T)
+    counts[-1] -= missing
+    return sums, counts
 
 
 # ----------------------------------------------------------------------------- the layers of a GPT

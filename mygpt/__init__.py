@@ -1,6 +1,6 @@
 """What the course brings along; what you build stands in `mygpt_helpers.py`.
 
-text           the text: fetched or rebuilt, verified, or your own file
+text           the texts: fetched or rebuilt, verified, or your own file; plays: how they are rebuilt
 files          folders, and files written whole or not at all
 machine        device, precision, the speed of a notebook
 train          TrainConfig, presets, the training loop

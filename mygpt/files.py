@@ -1,6 +1,7 @@
 """Folders, and files that are written whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,32 +14,31 @@ def data_folder() -> Path:
 
 
 def runs_folder() -> Path:
-    """Where the learner's runs are kept: the environment variable MYGPT_RUNS, or the course's runs/."""
+    """Where the learner's runs are kept: the environment variable MYGPT_RUNS, or runs/."""
     return Path(os.environ.get("MYGPT_RUNS") or ROOT / "runs").expanduser()
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, in UTF-8 with Unix newlines; what was there stays until then."""
-    content = content.encode("utf-8") if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_whole(path, content):
+    """Write a file whole or not at all: str in UTF-8 with Unix newlines, or bytes.
+
+    What was there before stays until the new file is complete. Missing folders are made.
+    Raises OSError, naming the file and the remedy, where it cannot be written.
+    """
+    path = Path(path)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    content = content.encode("utf-8") if isinstance(content, str) else content
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # on the disk, before it takes the old one's place
         os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write(path, content):
-    """A file, whole or not at all. Raises OSError, naming it and the remedy, where that cannot be done."""
-    try:
-        write_whole(Path(path), content)
     except OSError as error:
         raise OSError(
-            error.errno,
-            f"{path} could not be written ({error.strerror}); an earlier one there is untouched. "
-            f"Make room, or choose another folder, and resume",
+            f"{path} could not be written ({error.strerror}). What was there before is untouched. "
+            f"Make room, or choose another folder that you can write to."
         ) from None
+    finally:
+        with suppress(OSError):
+            part.unlink()

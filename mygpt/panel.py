@@ -1,4 +1,4 @@
-"""Figures and texts that follow controls: ipywidgets, with a static state beneath for pages without a kernel."""
+"""Figures and texts that follow controls. What they show first stays where no kernel runs."""
 
 import time
 
@@ -10,40 +10,53 @@ from ipywidgets import BoundedIntText, Button, FloatSlider, HBox, IntSlider, Lay
 from mygpt.plots import image_metadata, show
 
 
-def interactive(draw, **controls):
-    """A figure that follows its controls: draw(name=value, ...) gives figure and alt, controls are ipywidgets.
+class Controls(HBox):
+    """Widgets in a row, or in several on a narrow page."""
 
-    Where no kernel runs, the first state stays as a picture.
+    def __init__(self, widgets):
+        super().__init__(list(widgets), layout=Layout(flex_flow="row wrap"))
+
+    def __repr__(self):  # what a page shows that has no widgets
+        return "Interactive controls: they work while the notebook is running."
+
+
+def interactive(draw, **controls):
+    """A figure that follows its controls: draw(name=value, ...) -> figure and alt text.
+
+    controls: a widget for each argument of `draw`. If `draw` raises ValueError for what was chosen,
+    its sentence is shown in the figure's place until something else is chosen.
+
+        panel.interactive(draw, factor=FloatSlider(1, min=0, max=2, description="factor"))
     """
 
     def drawn():
         return draw(**{name: control.value for name, control in controls.items()})
 
     def redraw(_):
-        fig, alt = drawn()
-        plt.close(fig)
-        handle.update(fig, metadata=image_metadata(alt))
+        try:
+            fig, alt = drawn()
+        except ValueError as error:
+            handle.update(as_text(f"{error}."), raw=True)
+        else:
+            plt.close(fig)
+            handle.update(fig, metadata=image_metadata(alt))
 
-    display(_Controls(list(controls.values())))
+    display(Controls(controls.values()))
     handle = show(*drawn())
     for control in controls.values():
         control.observe(redraw, "value")
 
 
-class _Controls(HBox):
-    def __repr__(self):  # what a page shows that has no widgets
-        return "(Here stand controls that move while the notebook runs.)"
-
-
 def writing_panel(model, tokenizer, prompt="ROMEO:\n", temperature=0.8, length=300, seed=1337):
-    """Controls for `model.stream`, and a button: each press writes under them, as the characters come.
+    """Controls for `model.stream`, and a button: each press writes under them, token by token.
 
-    The first text is written at once and stays where no kernel runs. A prompt that cannot be
-    continued, for a character outside the vocabulary, is answered with a sentence in the text's place.
+    The first text is written at once. A prompt that cannot be continued, or a model that cannot
+    write, is answered with a sentence in the text's place. Where the vocabulary lacks a character
+    of the default prompt, the first token of the vocabulary takes its place.
     """
     V, wide = tokenizer.vocab_size, {"description_width": "10em"}
     controls = {
-        "prompt": Textarea(prompt, description="prompt", rows=2, style=wide),
+        "prompt": Textarea(possible(prompt, tokenizer), description="prompt", rows=2, style=wide),
         "temperature": FloatSlider(
             temperature, min=0, max=2, step=0.1, description="temperature", style=wide
         ),
@@ -51,33 +64,51 @@ def writing_panel(model, tokenizer, prompt="ROMEO:\n", temperature=0.8, length=3
         "top_p": FloatSlider(
             1, min=0.05, max=1, step=0.05, description="top-p (1: all)", style=wide
         ),
-        "length": IntSlider(length, min=1, max=1000, description="length (characters)", style=wide),
+        "length": IntSlider(length, min=1, max=1000, description="length (tokens)", style=wide),
         "seed": BoundedIntText(seed, min=0, max=2**31, description="seed", style=wide),
     }
     button = Button(description="Write", button_style="primary")
-    display(_Controls([*controls.values(), button], layout=Layout(flex_flow="row wrap")))
-    handle = display(_as_text(""), raw=True, display_id=True)
+    display(Controls([*controls.values(), button]))
+    handle = display(as_text(""), raw=True, display_id=True)
 
     def write(_):
-        asked = {name: control.value for name, control in controls.items()}
-        said, shown = asked.pop("prompt"), time.perf_counter()
-        generator = torch.Generator().manual_seed(asked.pop("seed"))
+        shown = time.perf_counter()
         try:
-            idx = torch.tensor([tokenizer.encode(said)], dtype=torch.long)  # (1, T)
-            for token in model.stream(idx, asked.pop("length"), **asked, generator=generator):
-                said += tokenizer.decode(token[0])
-                if (
-                    time.perf_counter() - shown > 0.05
-                ):  # a page redraws no faster than the eye reads
-                    handle.update(_as_text(said), raw=True)
+            for text in texts(model, tokenizer, **{n: c.value for n, c in controls.items()}):
+                if time.perf_counter() - shown > 0.05:  # no faster than the eye reads
+                    handle.update(as_text(text), raw=True)
                     shown = time.perf_counter()
         except ValueError as error:
-            said = f"Nothing was written: {error}."
-        handle.update(_as_text(said), raw=True)
+            text = f"Nothing was written: {error}."
+        handle.update(as_text(text), raw=True)
 
     button.on_click(write)
     write(button)
 
 
-def _as_text(said):
+def texts(model, tokenizer, prompt, length, seed, **settings):
+    """Yield the prompt and what the model has written after it, once more with each token."""
+    device = next(model.parameters()).device
+    idx = torch.tensor([tokenizer.encode(prompt)], dtype=torch.long, device=device)  # (1, T)
+    generator = torch.Generator(device).manual_seed(seed)
+    ids, written = [], ""
+    for token in model.stream(idx, length, **settings, generator=generator):
+        ids.append(token.item())
+        try:
+            written = tokenizer.decode(ids)
+        except UnicodeDecodeError:  # the token ends inside a character: the next one completes it
+            pass
+        yield prompt + written
+
+
+def possible(prompt, tokenizer):
+    """The prompt if the vocabulary has its characters, else the vocabulary's first token."""
+    try:
+        tokenizer.encode(prompt)
+    except ValueError:
+        return tokenizer.decode([0])
+    return prompt
+
+
+def as_text(said):
     return {"text/plain": said}

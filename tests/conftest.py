@@ -1,12 +1,15 @@
-"""Tests find the course's modules and tools in this checkout, however pytest was started."""
+"""Tests run at smoke speed, on one thread, and away from the reader's own runs."""
 
-import sys
-from pathlib import Path
+import os
+import tempfile
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+RUNS = tempfile.TemporaryDirectory()
+os.environ["MYGPT_SPEED"] = "smoke"
+os.environ["MYGPT_RUNS"] = RUNS.name
+# On models this small a second thread gains little, and beside another busy program it costs much.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class Drafts:

@@ -3,8 +3,8 @@
     python tools/browser.py          says which one the tests will use, or what to do
 
 Looked for in this order: Chromium or Chrome on the PATH, Playwright's own download, Chrome or Edge where
-their installers put them. If none starts, root on Debian gets Debian's package; otherwise Playwright
-downloads its own, if its servers can be reached.
+their installers put them. If none starts, root on Debian gets Debian's package. Anybody else gets
+Playwright's download, if its servers can be reached.
 """
 
 import os
@@ -16,21 +16,17 @@ import sys
 from playwright.sync_api import Error, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ADVICE = {
-    "Linux": "sudo apt install chromium (Debian), sudo dnf install chromium (Fedora), or Google Chrome's package",
-    "Darwin": "brew install --cask google-chrome",
-    "Windows": "install Chrome from https://www.google.com/chrome/",
-}
+ADVICE = """\
+The browser tests need Chromium or Chrome: none starts here, and none could be installed. Install one, then
+run this again:
+  Debian    sudo apt install chromium           Fedora   sudo dnf install chromium
+  macOS     brew install --cask google-chrome   others   https://www.google.com/chrome/"""
 
 
 def ways_to_start():
     """Arguments for Playwright's launch(), one dict for each browser that may be there."""
-    paths = [shutil.which(name) for name in NAMES]
-    return [{"executable_path": path} for path in paths if path] + [
-        {},
-        {"channel": "chrome"},
-        {"channel": "msedge"},
-    ]
+    paths = [{"executable_path": path} for name in NAMES if (path := shutil.which(name))]
+    return [*paths, {}, {"channel": "chrome"}, {"channel": "msedge"}]
 
 
 def find(chromium):
@@ -39,34 +35,25 @@ def find(chromium):
         try:
             chromium.launch(**way).close()
             return way
-        except (
-            Error
-        ):  # not there, or there and broken: Ubuntu's chromium-browser only asks for snap
+        except Error:  # not there, or broken: Ubuntu's chromium-browser only asks for snap
             continue
-
-
-def is_root():
-    return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-def is_debian():
-    return sys.platform == "linux" and platform.freedesktop_os_release().get("ID") == "debian"
 
 
 def install():
     """Run the commands that may bring a browser, until one succeeds. What they print is shown."""
-    playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
-    if is_root() and is_debian() and shutil.which("apt-get"):
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    is_linux = sys.platform == "linux"
+    if is_root and is_linux and platform.freedesktop_os_release().get("ID") == "debian":
         print("Installing Debian's chromium ...", flush=True)
         apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
         quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.call([*apt, "update"], env=quiet)
-        if not subprocess.call(
-            [*apt, "install", "--yes", "--no-install-recommends", "chromium"], env=quiet
-        ):
+        packages = ["--yes", "--no-install-recommends", "chromium"]
+        if subprocess.call([*apt, "install", *packages], env=quiet) == 0:
             return
     print("Downloading Playwright's Chromium ...", flush=True)
-    subprocess.call(playwright + (["--with-deps"] if is_root() and sys.platform == "linux" else []))
+    playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
+    subprocess.call(playwright + ["--with-deps"] * (is_root and is_linux))
 
 
 def main():
@@ -76,14 +63,9 @@ def main():
             install()
             found = find(playwright.chromium)
     if found is None:
-        return (
-            "The browser tests need Chromium or Chrome: none starts here, and none could be installed.\n"
-            f"Install one, then run this again: {ADVICE.get(platform.system(), 'see https://www.chromium.org')}."
-        )
-    print(
-        "Browser for the tests:",
-        found.get("executable_path") or found.get("channel") or "Playwright's Chromium",
-    )
+        return ADVICE
+    name = found.get("executable_path") or found.get("channel") or "Playwright's Chromium"
+    print("Browser for the tests:", name)
 
 
 if __name__ == "__main__":

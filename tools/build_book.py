@@ -3,23 +3,24 @@
     python tools/build_book.py
 
 The notebooks are not run: the site shows their saved outputs. What Sphinx reads is first laid out in
-build/book-source/: the texts as they are, and the notebooks with what MyST-NB wants to be told in its
-own words (the pictures' alt texts, the folds). A warning of Sphinx's is an error.
+build/book-source/: the texts, and the notebooks with what MyST-NB wants to be told in its own words (the
+pictures' alt texts, the folds). A warning of Sphinx's is an error.
 """
 
-import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 
 import nbformat
 
-from run_notebooks import ROOT, WIDGET_VIEW, find, read, write_whole
+from mygpt.files import write_whole
+from run_notebooks import ROOT, WIDGET_VIEW, find, is_tagged, read
 
 SOURCE = ROOT / "build" / "book-source"
 BOOK = ROOT / "build" / "book"
-CONF = ROOT / "tools" / "book"
+TEXTS = ("README.md", "CONTRIBUTING.md", "LICENSE", "notebooks/GLOSSARY.md")
 
 CONTENTS = """
 ```{toctree}
@@ -38,11 +39,13 @@ notebooks/[A-Z]*
 CONTRIBUTING
 ```
 """
-ANSWER = {
-    "code_prompt_show": "Show the answer (predict it first)",
-    "code_prompt_hide": "Hide the answer",
-}
-SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+# tags of MyST-NB's, with what stands on the fold
+ANSWER = ("hide-output", "the answer (predict it first)")
+SOLUTION = ("hide-cell", "a solution")
+CODE = ("hide-input", "the code")
+
+
+# ----------------------------------------------------------------------------- notebooks
 
 
 def for_the_book(notebook):
@@ -50,21 +53,25 @@ def for_the_book(notebook):
     notebook.metadata.pop("widgets", None)  # they need a kernel; the picture beneath each stays
     notebook.cells = [piece for cell in notebook.cells for piece in one_picture_each(cell)]
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        cell.outputs = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]
-        told = {}
-        if cell.metadata.get("jupyter", {}).get("source_hidden"):
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-cell"]
-            told |= SOLUTION
-        elif cell.metadata.get("jupyter", {}).get(
-            "outputs_hidden"
-        ):  # MyST-NB knows its tag hide-output
-            told |= ANSWER
-        for picture in filter(is_picture, cell.outputs):
-            told["image"] = {"alt": picture.metadata["image/png"]["alt"]}
-        cell.metadata["mystnb"] = told
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]
+            told = {}
+            for picture in filter(is_picture, cell.outputs):
+                told["image"] = {"alt": picture.metadata["image/png"]["alt"]}
+            if fold := fold_of(cell):
+                tag, words = fold
+                cell.metadata["tags"] = list({*cell.metadata.get("tags", []), tag})
+                told |= {"code_prompt_show": f"Show {words}", "code_prompt_hide": f"Hide {words}"}
+            cell.metadata["mystnb"] = told
     return notebook
+
+
+def fold_of(cell):
+    """ANSWER, SOLUTION, CODE or None: what of this cell is folded in JupyterLab."""
+    if is_tagged(cell, "solution"):
+        return SOLUTION
+    hidden = cell.metadata.get("jupyter", {})
+    return ANSWER if hidden.get("outputs_hidden") else CODE if hidden.get("source_hidden") else None
 
 
 def is_picture(output):
@@ -87,47 +94,45 @@ def one_picture_each(cell):
     return pieces
 
 
+# ----------------------------------------------------------------------------- the site
+
+
 def lay_out():
     """Write everything that Sphinx reads into an empty SOURCE."""
     shutil.rmtree(SOURCE, ignore_errors=True)
-    shutil.copytree(CONF, SOURCE, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "docs", SOURCE / "docs")
-    for path in [
-        *ROOT.glob("LICENSE*"),
-        ROOT / "CONTRIBUTING.md",
-        ROOT / "notebooks" / "GLOSSARY.md",
-    ]:
-        target = SOURCE / path.relative_to(ROOT)
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy(path, target)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    # the teacher's guide answers every prediction, so the book, which students read, is without it
-    readme = re.sub(r"\[([^]]*)\]\(notebooks/TEACHING.md\)", r"\1", readme)
-    write_whole(SOURCE / "index.md", readme + CONTENTS)
+    shutil.copytree(ROOT / "tools" / "book", SOURCE)
+    shutil.copytree(ROOT / "notebooks" / "images", SOURCE / "notebooks" / "images")
+    mathjax = files("sphinx-mathjax-offline") / "static" / "mathjax" / "tex-svg.js"
+    shutil.copy(mathjax, SOURCE / "_static")
     for path in find([]):
         notebook = for_the_book(read(path))
-        write_whole(SOURCE / path.relative_to(ROOT), nbformat.writes(notebook))
-    copy_font(SOURCE / "_static")
+        write_whole(SOURCE / "notebooks" / path.name, nbformat.writes(notebook))
+    for name in TEXTS:
+        write_whole(SOURCE / name, (ROOT / name).read_bytes())
+    for name in TEXTS:
+        write_whole(SOURCE / name, without_dead_links(SOURCE / name))
+    index = (SOURCE / "README.md").read_text(encoding="utf-8") + CONTENTS
+    write_whole(SOURCE / "index.md", index)
+    (SOURCE / "README.md").unlink()
 
 
-def copy_font(folder):
-    """Put the font for formulas, with its licence's name in it, into this folder."""
-    import ziamath
+def without_dead_links(path):
+    """A text with plain words for its links to what the book leaves out: modules, the teacher's guide."""
 
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(f"{ziamath.__path__[0]}/fonts/STIXTwoMath-Regular.ttf", folder)
+    def judged(link):
+        target = path.parent / link[2].partition("#")[0]
+        return link[0] if target.exists() else link[1]
+
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r"\[([^]]*)\]\((?!https?:)([^)]*)\)", judged, text)
 
 
 def main():
     lay_out()
     shutil.rmtree(BOOK, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
-    command += ["-d", str(ROOT / "build" / "book-doctrees"), str(SOURCE), str(BOOK)]
-    path = os.pathsep.join(
-        filter(None, [str(ROOT / "tools"), os.environ.get("PYTHONPATH")])
-    )  # for conf.py
-    failed = subprocess.call(command, env=os.environ | {"PYTHONPATH": path})
-    if failed:
+    doctrees = ROOT / "build" / "book-doctrees"
+    if subprocess.call([*command, "-d", str(doctrees), str(SOURCE), str(BOOK)]):
         shutil.rmtree(BOOK, ignore_errors=True)  # no book rather than half of one
         return (
             "build_book: Sphinx warned (above), and a warning is an error here. No book was made."

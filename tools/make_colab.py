@@ -20,7 +20,8 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from run_notebooks import ROOT, find, save_notebook, write_whole
+from mygpt.files import write_whole
+from run_notebooks import ROOT, find, is_tagged, save_notebook
 
 TARGET = ROOT / "build" / "colab"
 LARGEST = 5_000_000  # bytes of a model that a notebook carries; Colab opens no file over some 20 MB
@@ -60,74 +61,68 @@ def code(cells):
 
 
 def imports(nodes):
-    """The first names of all that these syntax nodes import, Python's own modules left out."""
+    """The dotted names of all that these syntax nodes import, and of the packages around it."""
     names = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names)
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):  # what is imported may be a module too
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    paths = [name.split(".") for name in names]
+    return {".".join(path[:depth]) for path in paths for depth in range(1, len(path) + 1)}
+
+
+def module_file(name):
+    """'mygpt.checks' -> mygpt/checks/__init__.py below ROOT; None for what is no module of the course."""
+    path = ROOT.joinpath(*name.split("."))
+    files = path.with_name(f"{path.name}.py"), path / "__init__.py"
+    return next((file for file in files if file.is_file()), None)
 
 
 def needs(notebook):
-    """Its modules, {name: source}, with those that they import, and the packages of others, a set of names."""
-    tree = ast.parse(code(notebook.cells))
-    modules, packages, trees = {}, imports(ast.walk(tree)), [tree]
-    while trees:
-        for name in imports(ast.walk(trees.pop())) - set(modules):
-            if name.startswith("mygpt_"):
-                modules[name] = (ROOT / f"{name}.py").read_text(encoding="utf-8")
-                trees.append(ast.parse(modules[name]))
-                packages |= imports(
-                    trees[-1].body
-                )  # an import inside a function is for those who call it
-    return dict(sorted(modules.items())), packages - set(modules)
+    """The files of its modules, with those that they import, and the names of the packages of others."""
+    found = imports(ast.walk(ast.parse(code(notebook.cells))))
+    files, wanted, packages = [], list(found), set(found)
+    while wanted:
+        file = module_file(wanted.pop())
+        if file and file not in files:
+            files.append(file)
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            wanted += imports(ast.walk(tree))
+            packages |= imports(tree.body)  # an import inside a function is for those who call it
+    others = {name.split(".")[0] for name in packages} - set(sys.stdlib_module_names)
+    return sorted(files), {name for name in others if not module_file(name)}
 
 
-def pins(requirements):
-    """{distribution: version} of the pinned lines of a requirements file."""
-    lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
-    return dict(line.split()[0].split("==") for line in lines if "==" in line)
+def pins(*names):
+    """{distribution: version} of all that is pinned in these files, requirements or pyproject.toml."""
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in names)
+    return dict(re.findall(r"^ *\"?([\w-]+)==([\w.]+)", text, re.MULTILINE))
 
 
 def installs(packages):
-    """The lines that install, pinned, those packages that Colab lacks. ValueError for one that has no pin."""
-    ours = pins("requirements.txt") | pins("requirements-dev.txt")
-    colabs = {"torch"} | set(pins("requirements-colab.txt"))
+    """The lines that install, pinned, what Colab lacks of these packages. ValueError for one without a pin."""
+    ours = pins("requirements.txt", "pyproject.toml")
+    colabs = {"torch", *pins("tools/requirements-colab.txt")}
     distributions, lines = packages_distributions(), []
     for package in sorted(packages):
         distribution = distributions.get(package, [package])[0]
         if distribution in colabs:
             continue
         if distribution not in ours:
-            raise ValueError(
-                f"{package} is imported, but {distribution} is not pinned in requirements.txt"
-            )
+            raise ValueError(f"{package} is imported, but no version of {distribution} is pinned")
         lines.append(f"%pip install --quiet {distribution}=={ours[distribution]}\n")
     return "".join(lines)
 
 
-def data_files(notebook):
-    """What it reads of data/: the reference results, and the trained models that it loads, if they are not too large."""
-    paths = list((ROOT / "data" / "reference").iterdir())
+def models(notebook):
+    """The files of the trained models that it loads, of all models where it says no name; none too large."""
     for node in ast.walk(ast.parse(code(notebook.cells))):
-        if (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func).split(".")[-1] == "load_pretrained"
-        ):
-            name = (
-                node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
-            )  # "": any
-            models = [
-                path
-                for path in (ROOT / "data").iterdir()
-                if path.suffix in (".safetensors", ".json")
-            ]
-            paths += [
-                path for path in models if name in path.stem and path.stat().st_size < LARGEST
-            ]
-    return sorted(set(paths))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("load_pretrained"):
+            named = node.args and isinstance(node.args[0], ast.Constant)
+            for path in (ROOT / "data").glob(f"{node.args[0].value if named else '*'}.*"):
+                if path.suffix in (".safetensors", ".json") and path.stat().st_size < LARGEST:
+                    yield path
 
 
 # ----------------------------------------------------------------------------- the bundle
@@ -146,16 +141,14 @@ def literal(content):
 
 def set_up(notebook):
     """The source of the cell that writes beside the notebook what it uses."""
-    modules, packages = needs(notebook)
-    files = {f"{name}.py": source.encode("utf-8") for name, source in modules.items()}
-    files |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in data_files(notebook)}
-    carried = "".join(f'carry("{name}", {literal(content)})\n' for name, content in files.items())
-    return (
-        SET_UP
-        + installs(packages)
-        + carried
-        + f'print("{len(files)} files of the course are here.")'
-    )
+    files, packages = needs(notebook)
+    files += sorted({*models(notebook), *(ROOT / "data" / "reference").iterdir()})
+    carried = [
+        f'carry("{file.relative_to(ROOT).as_posix()}", {literal(file.read_bytes())})\n'
+        for file in files
+    ]
+    said = f'print("{len(files)} files of the course are here.")'
+    return "".join([SET_UP, installs(packages), *carried, said])
 
 
 def bundle(notebook, badge=""):
@@ -164,11 +157,9 @@ def bundle(notebook, badge=""):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.execution_count = None
-            if "hide-output" in cell.metadata.get(
-                "tags", []
-            ):  # JupyterLab keeps it folded, not so Colab
+            if is_tagged(cell, "hide-output"):  # JupyterLab keeps an output folded, not so Colab
                 cell.outputs = []
-                cell.metadata.pop("jupyter", None)
+                cell.metadata = nbformat.from_dict({"tags": cell.metadata.tags})
     folded = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["set-up"]}
     notebook.cells[1:1] = [
         new_markdown_cell(ABOUT, id="about-this-file"),

@@ -2,8 +2,8 @@
 
     python tools/make_student.py
 
-build/student/            to hand out: notebooks, modules, what `make lab` needs; in colab/ the same notebooks
-                          as single files that run alone
+build/student/            to hand out: notebooks, modules, what `make lab` needs; in colab/ the same
+                          notebooks as single files that run alone
 build/student-solutions/  for the teacher: each notebook's exercises with their solutions
 """
 
@@ -18,64 +18,53 @@ import nbformat
 from nbformat.v4 import new_markdown_cell
 
 from make_colab import bundle, code
+from mygpt.files import write_whole
 from mygpt.text import load_text
-from run_notebooks import (
-    ROOT,
-    find,
-    save_notebook,
-    write_whole,
-)  # which makes the modules importable
+from run_notebooks import ROOT, answer_cells, find, is_tagged, metadata, save_notebook
 
 COURSE = (
     "LICENSE",
-    "LICENSE-text",
     "environment.yml",
     "pyproject.toml",
     "requirements.txt",
-    "mygpt_*.py",
+    "mygpt_helpers.py",
+    "mygpt/**/*.py",
     "data/README.md",
     "data/*.json",
     "data/*.safetensors",
     "data/reference/*",
     "notebooks/GLOSSARY.md",
     "tools/find_python.sh",
-    "tools/setup.py",
 )
-
-MAKEFILE = """\
-export PYTHON LAB_ARGS
-
-lab:
-\t@python=$$(sh tools/find_python.sh) && exec "$$python" tools/setup.py lab $(NB)
-
-.PHONY: lab
-"""
+OURS = "# ------------------------------------------------------------------ in a clone"  # Makefile
 
 README = """\
 # My GPT: students' edition
 
 A course in Jupyter notebooks that builds a GPT from nothing, in PyTorch. You need Python 3.11, 3.12 or 3.13.
 
-* With `make`: `make lab` sets everything up and opens the first notebook, `make lab NB=03` the third.
+* With `make`: `make lab` sets everything up and opens the first notebook. `make lab NB=03` opens the third.
 * **Windows**, or without `make`:
 
 ```
-py -3.11 -m venv .venv
+py -m venv .venv
 .venv\\Scripts\\pip install -r requirements.txt
 .venv\\Scripts\\jupyter lab notebooks\\01_bigram.ipynb
 ```
 
-* **Colab**: upload a file of the folder `colab`; it has all that it needs inside.
+* **Colab**: upload a file from the folder `colab`. It has everything inside that it needs.
 
-Before a cell that a **Predict** asks about: predict, and only then run it. Exercises check themselves:
-`check.name(answer)` says in one line what is right or which mistake it looks like. Your teacher has the solutions.
-Keep this folder as you were given it, and work in a copy: a cell that you want back is there.
-Where a notebook goes on with an answer, it brings a right one along in a form that cannot be read by accident.
+When a **Predict** asks about a cell, write your prediction down before you run the cell. The exercises check
+themselves: `check.name(answer)` says in one line what is right, or which mistake your answer looks like. Your
+teacher has the solutions. Where a notebook goes on with an answer, it uses yours if it is right. Otherwise it uses
+one that it brings along, in a form that cannot be read by accident.
+
+Work in a copy of this folder. Then you can always get a cell back as it was.
 
 """
 
 STAND_IN = '''\
-# @title A right answer to this exercise, which the next cells use. Run it, and solve it when you like.
+# @title A right answer to this exercise, in case the next cells need it. Run it, and solve it when you like.
 import base64
 
 exec(base64.b64decode("""
@@ -86,35 +75,48 @@ EXERCISE = re.compile(r"^### Exercise .*", re.MULTILINE | re.DOTALL)
 ANNOUNCEMENT = re.compile(r"^\*A solution, folded.*\*\n*", re.MULTILINE)
 
 
-def is_tagged(cell, tag):
-    return tag in cell.metadata.get("tags", [])
+# ----------------------------------------------------------------------------- a notebook, and its solutions
 
 
 def without_solutions(notebook):
     """The notebook as it is handed out: no outputs, no solutions, nothing that announces them."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
-    rest = [cell for cell in notebook.cells if not is_tagged(cell, "solution")]
-    used = {node.id for node in ast.walk(ast.parse(code(rest))) if isinstance(node, ast.Name)}
-    for cell in notebook.cells:
+    used = names(code(cell for cell in notebook.cells if not is_tagged(cell, "solution")))
+    for cell in reversed(notebook.cells):  # a solution may use one before it
         if cell.cell_type == "markdown":
             cell.source = ANNOUNCEMENT.sub("", cell.source)
-        else:
-            cell.update(outputs=[], execution_count=None)
-            cell.metadata.pop("jupyter", None)
+            continue
+        cell.update(outputs=[], execution_count=None)
         if is_tagged(cell, "solution"):
-            cell.source = unreadable(cell.source, used)
-            cell.metadata.update({"tags": ["stand-in"], "jupyter": {"source_hidden": True}})
+            source = definitions(cell.source, used)
+            used |= names(source)
+            cell.source = source and unreadable(source)
+            cell.metadata.tags = ["stand-in"]
+            cell.metadata = nbformat.from_dict(metadata(cell))
+        elif is_tagged(cell, "hide-output"):  # there is no output to hide
+            cell.metadata = nbformat.from_dict({"tags": cell.metadata.tags})
     notebook.cells = [cell for cell in notebook.cells if cell.source]
     return notebook
 
 
-def unreadable(solution, used):
-    """The functions of a solution that the rest of the notebook uses, encoded. Empty if there are none."""
-    functions = [node for node in ast.parse(solution).body if getattr(node, "name", None) in used]
-    if not functions:
-        return ""
-    source = "\n\n\n".join(ast.get_source_segment(solution, node) for node in functions)
+def names(program):
+    """All names in a program."""
+    return {node.id for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Name)}
+
+
+def definitions(solution, used):
+    """What a solution defines: its imports, functions, classes and values. "" if none of it is used."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign)
+    nodes = [node for node in ast.parse(solution).body if isinstance(node, kinds)]
+    defined = {node.name for node in nodes if hasattr(node, "name")}
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            defined |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return "\n\n".join(map(ast.unparse, nodes)) if defined & used else ""
+
+
+def unreadable(source):
     encoded = base64.b64encode(source.encode("utf-8")).decode("ascii")
     return STAND_IN.format(lines="\n".join(re.findall(".{1,100}", encoded)))
 
@@ -136,37 +138,55 @@ def only_solutions(notebook, name):
     )
 
 
-def readme():
-    """Its own beginning, and of the course's README what helps when something goes wrong."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    gpu = re.search(r"^\*\*GPU\*\*.*", text, re.MULTILINE)
-    troubles = re.search(
-        r"^## When something goes wrong\n.*?(?=\n## )", text, re.MULTILINE | re.DOTALL
-    )
-    return f"{README}{gpu[0]}\n\n{troubles[0]}"
+# ----------------------------------------------------------------------------- answers are not handed out
 
 
 def is_open(cell):
-    """Whether an exercise stands as it was given: functions with the body `...`, or a name that is `...`."""
+    """Whether an exercise stands as it was given: nothing is in its functions and classes but `...`.
+
+    Where it defines none, nothing but `...` may be assigned.
+    """
     nodes = list(ast.walk(ast.parse(cell.source)))
-    bodies = [node.body for node in nodes if isinstance(node, ast.FunctionDef)]
-    values = [[node] for node in nodes if isinstance(node, ast.Assign)] if not bodies else []
-    blanks = [
-        len(body) == 1 and getattr(getattr(body[0], "value", None), "value", None) is ...
-        for body in bodies + values
-    ]
-    return bool(blanks) and all(blanks)
+    bodies = [node.body for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    bodies = bodies or [[node] for node in nodes if isinstance(node, ast.Assign)]
+    return bool(bodies) and all(is_given(statement) for body in bodies for statement in body)
+
+
+def is_given(statement):
+    """`...`, `name = ...`, a docstring, super().__init__(), or a definition, whose own body is looked at."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return True
+    if isinstance(statement, ast.Assign):
+        return getattr(statement.value, "value", None) is ...
+    constant = isinstance(getattr(statement, "value", None), ast.Constant)
+    return isinstance(statement, ast.Expr) and (
+        constant or ast.unparse(statement).startswith("super().__init__(")
+    )
 
 
 def refuse_answers(notebook, name):
     """An exercise that is filled in would hand the answer out."""
-    for cell in notebook.cells:
-        if is_tagged(cell, "exercise") and not is_open(cell):
-            call = re.search(r"check\.\w+", cell.source)
-            exercise = call[0] if call else cell.source
+    for number, position in answer_cells(notebook).items():
+        if not is_open(notebook.cells[position]):
             sys.exit(
-                f"notebooks/{name}: the exercise of {exercise} is filled in. First: make reset NB={name[:2]}"
+                f"notebooks/{name}: exercise {number} is filled in. "
+                f"First: make reset NB={name[:2]} EX={number}"
             )
+
+
+# ----------------------------------------------------------------------------- the folders
+
+
+def readme():
+    """Its own beginning, and of the course's README what helps when something goes wrong."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, heading, rest = text.partition("## When something goes wrong\n")
+    return README + heading + rest.split("\n## ")[0].rstrip() + "\n"
+
+
+def makefile():
+    """Of the course's Makefile what a student needs."""
+    return (ROOT / "Makefile").read_text(encoding="utf-8").split(OURS)[0].rstrip() + "\n"
 
 
 def write_edition(student, solutions):
@@ -179,7 +199,7 @@ def write_edition(student, solutions):
     for path in (path for pattern in COURSE for path in sorted(ROOT.glob(pattern))):
         write_whole(student / path.relative_to(ROOT), path.read_bytes())
     write_whole(student / "README.md", readme())
-    write_whole(student / "Makefile", MAKEFILE)
+    write_whole(student / "Makefile", makefile())
     for path, notebook in notebooks.items():
         handout = without_solutions(notebook)
         save_notebook(student / "notebooks" / path.name, handout)
@@ -187,9 +207,8 @@ def write_edition(student, solutions):
         save_notebook(
             solutions / f"{path.stem}_solutions.ipynb", only_solutions(notebook, path.name)
         )
-    write_whole(
-        student / "data" / "tinyshakespeare.txt", load_text("tinyshakespeare")
-    )  # for where no network is
+    # for where there is no network
+    write_whole(student / "data" / "tinyshakespeare.txt", load_text("tinyshakespeare"))
 
 
 def main():

@@ -8,123 +8,23 @@ from mygpt.checks import (
     call,
     compare,
     exercise,
+    forbidden,
+    own_or,  # noqa: F401  the notebook calls check.own_or
     same,
     with_large_scores,
 )
+from mygpt_helpers import GPTConfig
 
-
-@exercise
-def head_forward(answer):
-    B, T, C, hs, block_size = 2, 5, 12, 3, 8
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(B, T, C, generator=generator)
-    w_query, w_key, w_value = torch.randn(3, C, hs, generator=generator) * C**-0.25
-    past = torch.ones(block_size, block_size, dtype=torch.bool).tril()
-    causal = look = past[:T, :T]
-    q, k, v = x @ w_query, x @ w_key, x @ w_value
-
-    def head(factor=hs**-0.5, look=look, q=q, k=k, dim=-1):
-        return (q @ k.transpose(1, 2) * factor).masked_fill(~look, float("-inf")).softmax(dim)
-
-    sizes = (
-        f"x (B, T, C) = {(B, T, C)}, matrices (C, hs) = {(C, hs)}: x @ w_query; transpose only the last two "
-        f"axes of k; past is {block_size} × {block_size}, so take past[:T, :T]"
-    )
-    inputs = (part.clone() for part in (x, w_query, w_key, w_value, past))
-    out = call(answer, *inputs, explain={"size": sizes, "shape": sizes})
-    nobody = torch.zeros(T, T, dtype=torch.bool)
-    compare(
-        out,
-        head() @ v,
-        {
-            "these are the weights: multiply them by the values": head(),
-            "the values are missing: mix x @ w_value, not x": head() @ x,
-            "not scaled: multiply the scores by hs ** -0.5": head(factor=1) @ v,
-            "scaled by n_embd: the sum runs over the hs entries of a query": head(factor=C**-0.5)
-            @ v,
-            "scaled by T: the sum runs over the hs entries of a query, the last axis": head(
-                factor=T**-0.5
-            )
-            @ v,
-            "divided by hs: divide by its root": head(factor=1 / hs) @ v,
-            "multiplied by the root of hs: divide by it": head(factor=hs**0.5) @ v,
-            "no mask: each row sees the future": head(look=~nobody) @ v,
-            "the mask is the wrong way round: masked_fill hides where True, past shows where True; use ~": head(
-                look=~look
-            )
-            @ v,
-            "each token must see itself: the diagonal is hidden": head(look=look.tril(-1)) @ v,
-            "softmax came before the mask, so rows no longer sum to 1: mask the scores": (
-                head(look=~nobody) * look
-            )
-            @ v,
-            "a score of 0 hides nothing, since e^0 = 1: fill with -inf": (
-                q @ k.transpose(1, 2) * hs**-0.5 * look
-            ).softmax(-1)
-            @ v,
-            "softmax over the queries: each row must sum to 1, so dim=-1": head(dim=1) @ v,
-            "softmax over the batch: each row must sum to 1, so dim=-1": head(dim=0) @ v,
-            "the mask is transposed: past[i, j] says whether row i may look at column j": head(
-                look=look.T
-            )
-            @ v,
-            "queries and keys are swapped: row i belongs to the query of token i": head(q=k, k=q)
-            @ v,
-            "keys with keys: the queries are x @ w_query": head(q=k) @ v,
-            "queries with queries: the keys are x @ w_key": head(k=q) @ v,
-            "the factor belongs on the scores, before softmax": head(factor=1) * hs**-0.5 @ v,
-        },
-        "softmax of the masked, scaled scores, times x @ w_value, is wanted",
-    )
-    large = call(answer, 10 * x, w_query.clone(), w_key.clone(), w_value.clone(), past.clone())
-    with_large_scores(large, head(factor=100 * hs**-0.5) @ (10 * v))
-
-    past = (torch.rand(block_size, block_size, generator=generator) < 0.5) | torch.eye(
-        block_size, dtype=torch.bool
-    )
-    look, given = past[:T, :T], past.clone()
-    out = call(answer, x.clone(), w_query.clone(), w_key.clone(), w_value.clone(), given)
-    compare(
-        out,
-        head(look=look) @ v,
-        {
-            "right for a causal mask, but past is not used: hide what past hides, whatever it is": head(
-                look=causal
-            )
-            @ v,
-            "past and a causal mask of your own: past alone says what may be read": head(
-                look=look & causal
-            )
-            @ v,
-            "the last corner of past: row 0 is the first token, so take past[:T, :T]": head(
-                look=past[-T:, -T:]
-            )
-            @ v,
-            "the mask is transposed: past[i, j] says whether row i may look at column j": head(
-                look=look.T
-            )
-            @ v,
-        },
-        "right for a causal mask, but not for another: hide just what past[:T, :T] hides",
-    )
-    if not torch.equal(given, past):
-        raise Wrong("past itself was changed: the next call would get another mask")
-    return "a whole head, at any B, T, C and hs, with any mask"
+STAYS_BEHIND = "{} is a plain attribute, left behind when the module moves: use register_buffer"
 
 
 @exercise
 def register_mask(answer):
     block_size = 5
     module = torch.nn.Linear(3, 2, bias=False)
+    explain = {"gradients": "a parameter is trained, and cannot be boolean: use register_buffer"}
     try:
-        result = call(
-            answer,
-            module,
-            block_size,
-            explain={
-                "gradients": "a parameter is trained, and cannot be boolean: use register_buffer",
-            },
-        )
+        result = call(answer, module, block_size, explain=explain)
     except NotAttempted:
         if hasattr(module, "past"):
             raise Wrong("the module has its mask: now return the module") from None
@@ -139,13 +39,9 @@ def register_mask(answer):
     if not isinstance(past, torch.Tensor):
         raise Wrong(f"past is a {type(past).__name__}: a tensor is wanted")
     if "past" in dict(result.named_parameters()):
-        raise Wrong(
-            "past is a parameter: it is saved, listed among the weights, and trained unless frozen; use register_buffer"
-        )
+        raise Wrong("past is a parameter: it would be trained, and saved; use register_buffer")
     if "past" not in dict(result.named_buffers()):
-        raise Wrong(
-            "past is a plain attribute and stays behind when the module moves: use register_buffer"
-        )
+        raise Wrong(STAYS_BEHIND.format("past"))
     if "past" in result.state_dict():
         raise Wrong("past would be saved with the weights: say persistent=False")
     if past.dtype != torch.bool:
@@ -172,51 +68,38 @@ def embed_batch(answer):
     B, T, C, V, block_size = 3, 5, 4, 7, 9
     generator = torch.Generator().manual_seed(0)
     idx = torch.randint(V, (B, T), generator=generator)
-    token_table, position_table = (
-        torch.randn(V, C, generator=generator),
-        torch.randn(block_size, C, generator=generator),
-    )
-    tokens, places = token_table[idx], position_table[:T]
-    x = call(
-        answer,
-        idx.clone(),
-        token_table.clone(),
-        position_table.clone(),
-        explain={
-            "not callable": "the tables are tensors, not modules: index them with [], as in token_table[idx]",
-            "size": f"the text has T = {T} places, position_table {block_size} rows: take the first T",
-        },
-    )
+    token_table = torch.randn(V, C, generator=generator)
+    table = torch.randn(block_size, C, generator=generator)  # of the positions
+    what, where = token_table[idx], table[:T]  # (B, T, C), (T, C)
+    everywhere = where.expand(B, T, C)
+    of_its_own = "row t of position_table belongs to position t"
+    explain = {
+        "not callable": "the tables are tensors: index them with [], as in token_table[idx]",
+        "size": f"a text has {T} tokens, position_table {block_size} rows: take the first T",
+    }
+    x = call(answer, idx.clone(), token_table.clone(), table.clone(), explain=explain)
     compare(
         x,
-        tokens + places,
+        what + where,
         {
-            "only the tokens: add the vectors of their places": tokens,
-            "only the places: add the vectors of the tokens": places.expand(B, T, C),
-            "these are the vectors of the places alone, without the batch: add token_table[idx]": places,
-            "one place for each text: places run along the row, so take the first T rows": tokens
-            + position_table[:B, None],
-            "position_table is looked up by id: look it up by place, 0 to T - 1": tokens
-            + position_table[idx],
-            "the last T rows: a text starts at place 0, so take the first": tokens
-            + position_table[-T:],
-            "the places start at 1: the first is place 0": tokens + position_table[1 : T + 1],
-            "every token has place 0: row t of position_table belongs to place t": tokens
-            + position_table[0],
-            "every token has the last place: row t of position_table belongs to place t": tokens
-            + position_table[T - 1],
-            "place T for all: position_table[:T], with the colon": tokens + position_table[T],
-            "the places run backwards: row 0 belongs to the first character": tokens
-            + places.flip(0),
-            "side by side: add them, the width stays C": torch.cat(
-                [tokens, places.expand(B, T, C)], dim=-1
-            ),
-            "multiplied: add them": tokens * places,
-            "the mean of the two: add them": (tokens + places) / 2,
+            "only the tokens: add the vectors of their positions": what,
+            "only the positions: add the vectors of the tokens": everywhere,
+            "the vectors of the positions alone, without the batch: add token_table[idx]": where,
+            "one position for each text: they run along the row": what + table[:B, None],
+            "position_table is looked up by id: look it up by position": what + table[idx],
+            "the last T rows: a text starts at position 0, so take the first": what + table[-T:],
+            "the positions start at 1: the first is position 0": what + table[1 : T + 1],
+            f"every token has position 0: {of_its_own}": what + table[0],
+            f"every token has the last position: {of_its_own}": what + table[T - 1],
+            "position T for all: position_table[:T], with the colon": what + table[T],
+            f"the positions run backwards: {of_its_own}": what + where.flip(0),
+            "side by side: add them, the width stays C": torch.cat([what, everywhere], dim=-1),
+            "multiplied: add them": what * where,
+            "the mean of the two: add them": (what + where) / 2,
         },
-        "the vector of each id plus the vector of its place is wanted",
+        "the vector of each id plus the vector of its position is wanted",
     )
-    return "what stands there, and where"
+    return "it says what stands there, and where"
 
 
 @exercise
@@ -224,7 +107,7 @@ def generate_greedy(answer):
     V, block_size, new = 11, 5, 8
 
     def model(context):
-        """What follows depends on every token of the context and on its place."""
+        """What follows depends on every token of the context and on its position."""
         T = context.size(1)
         if not 1 <= T <= block_size:
             raise ValueError(
@@ -233,125 +116,285 @@ def generate_greedy(answer):
         ids = ((context + 1) * torch.arange(1, T + 1) ** 2).cumsum(dim=1) % V  # (B, T)
         return -(torch.arange(V) - ids[..., None]).abs().float(), None  # (B, T, V), largest at ids
 
-    def greedy(idx, see=lambda idx: idx[:, -block_size:], last=-1, forget=False, shared=None):
+    def window(idx):
+        return idx[:, -block_size:]
+
+    def greedy(idx, see=window, last=-1, forget=False, shared=None):
         for _ in range(new):
-            idx = idx[:, -block_size:] if forget else idx
+            idx = window(idx) if forget else idx
             logits = model(see(idx))[0][:, last]  # (B, V)
             likeliest = shared(logits).expand(len(idx)) if shared else logits.argmax(dim=-1)
             idx = torch.cat([idx, likeliest[:, None]], dim=1)
         return idx
 
+    def all_appended(idx):
+        for _ in range(new):
+            idx = torch.cat([idx, model(window(idx))[0].argmax(dim=-1)], dim=1)
+        return idx
+
+    crop = "give it the last block_size tokens"
+    one_each = "one new token per row, (B, 1): argmax(dim=-1, keepdim=True) of the (B, V)"
+    explain = {
+        "were given": crop,
+        "was given": crop,
+        "dimension": one_each,
+        "size": one_each,
+        "tuple": "the model returns a pair: logits, _ = model(context)",
+    }
     for B, T in ((2, 3), (3, 7)):
         idx = torch.randint(V, (B, T), generator=torch.Generator().manual_seed(T))
-        crop = "give it the last block_size tokens"
-        one_each = "one new token per row, (B, 1): argmax(dim=-1, keepdim=True) of the (B, V)"
-        out = call(
-            answer,
-            model,
-            idx.clone(),
-            new,
-            block_size,
-            explain={
-                "were given": crop,
-                "was given": crop,
-                "dimension": one_each,
-                "size": one_each,
-                "tuple": "the model returns a pair: logits, _ = model(context)",
-            },
-        )
-        right = greedy(idx)
+        out = call(answer, model, idx.clone(), new, block_size, explain=explain)
+        right, stop = greedy(idx), max(T, block_size)
         if block_size < T and same(out, right[:, T - block_size :]):
             raise Wrong("the prompt was cropped at the start: crop only what the model sees")
-        compare(
-            out,
-            right,
-            {
-                "the model saw the first block_size tokens: it must see the last": greedy(
-                    idx, see=lambda idx: idx[:, :block_size]
-                ),
-                "the model saw one token too few: crop to block_size": greedy(
-                    idx, see=lambda idx: idx[:, 1 - block_size :]
-                ),
-                "the model saw only the last token: give it the last block_size": greedy(
-                    idx, see=lambda idx: idx[:, -1:]
-                ),
-                "the text itself was cropped: crop only what the model sees": greedy(
-                    idx, forget=True
-                ),
-                "the text was cropped at the end: return all of it": right[:, -block_size:],
-                "one argmax for the whole batch: one per row is wanted, argmax(dim=-1)": greedy(
-                    idx, shared=torch.argmax
-                ),
-                "one token for the whole batch: one per row is wanted": greedy(
-                    idx, shared=lambda logits: logits[0].argmax()
-                ),
-                "only the new tokens: return the prompt too": right[:, T:],
-                "the logits of the first place: those of the last say what comes next": greedy(
-                    idx, last=0
-                ),
-                "return comes after the loop: max_new_tokens tokens must be added": right[
-                    :, : T + 1
-                ],
-                "it stopped at block_size: only what the model sees is limited": right[
-                    :, : max(T, block_size)
-                ],
-            },
-            f"a prompt of {T} tokens was not continued by the likeliest token each time (argmax, nothing drawn)",
-        )
+        mistakes = {
+            "the model saw the first block_size tokens: it must see the last": greedy(
+                idx, lambda i: i[:, :block_size]
+            ),
+            "the model saw one token too few: crop to block_size": greedy(
+                idx, lambda i: i[:, 1 - block_size :]
+            ),
+            "the model saw only the last token: give it the last block_size": greedy(
+                idx, lambda i: i[:, -1:]
+            ),
+            "the model always saw the prompt alone: each new token joins the context": greedy(
+                idx, lambda i: window(i[:, :T])
+            ),
+            "the text itself was cropped: crop only what the model sees": greedy(idx, forget=True),
+            "the text was cropped at the end: return all of it": window(right),
+            "one argmax for the whole batch: argmax(dim=-1), one per row": greedy(
+                idx, shared=torch.argmax
+            ),
+            "one token for the whole batch: one per row is wanted": greedy(
+                idx, shared=lambda logits: logits[0].argmax()
+            ),
+            "each position added a token: take the logits of the last alone": all_appended(idx),
+            "only the new tokens: return the prompt too": right[:, T:],
+            "the first position's logits: the last position's say what follows": greedy(
+                idx, last=0
+            ),
+            "return comes after the loop: max_new_tokens tokens must be added": right[:, : T + 1],
+            "it stopped at block_size: only the model's view is limited": right[:, :stop],
+        }
+        otherwise = f"a prompt of {T} tokens was not continued by the likeliest token each time"
+        compare(out, right, mistakes, otherwise)
     return "the model sees a window, the text is kept whole"
 
 
 @exercise
-def hide_one_place(answer):
+def head(answer):
+    config = GPTConfig(vocab_size=5, block_size=11, n_layer=1, n_head=3, n_embd=24, dropout=0.0)
+    module = build(answer, config)
+    check_layers(module, config)
+    check_mask(module, config)
+    generator = torch.Generator().manual_seed(0)
+    C, hs = config.n_embd, config.head_size
+    weights = [torch.randn(hs, C, generator=generator) * C**-0.25 for _ in range(3)]
+    theirs = [layer.weight for layer in (module.query, module.key, module.value)]
+    with torch.no_grad():
+        for layer, weight in zip(theirs, weights):
+            layer.copy_(weight)
+    for B, T in ((2, 7), (3, 1), (4, 11)):
+        x = torch.randn(B, T, C, generator=generator)
+        q, k, v = (x @ weight.T for weight in weights)  # (B, T, hs) each
+        compare(
+            run(module, x),
+            softmax_head(q, k) @ v,
+            head_mistakes(x, q, k, v, config),
+            "softmax of the masked, scaled scores, times the values, is wanted",
+        )
+    q, k, v = (10 * x @ weight.T for weight in weights)
+    with_large_scores(run(module, 10 * x), softmax_head(q, k) @ v)
+    out = module(x)
+    learned = out.requires_grad and torch.autograd.grad(out.sum(), theirs, allow_unused=True)
+    if not learned or any(gradient is None for gradient in learned):
+        raise Wrong("right, but it cannot learn: do without .data, .detach() and no_grad")
+    return "a head of your own: causal, scaled, and its mask is a buffer"
+
+
+def build(answer, config):
+    """The module that the reader's class makes of `config`."""
+    if isinstance(answer, torch.nn.Module):
+        raise Wrong("this is an object: give the class itself, OwnHead, without (config)")
+    if isinstance(answer, type):
+        if not {"__init__", "forward"} & set(vars(answer)):
+            raise NotAttempted
+        if not issubclass(answer, torch.nn.Module):
+            raise Wrong("the class must be a module: class OwnHead(nn.Module)")
+        if "forward" not in vars(answer):
+            raise Wrong("the class has no method called forward")
+    explain = {
+        "Module.__init__() call": "super().__init__() must come first in __init__",
+        "positional argument": "OwnHead(config) gets one record: def __init__(self, config)",
+        "gradients": "a parameter is trained, and cannot be boolean: use register_buffer",
+        "already exists": "register the buffer by its name only, without self.past = ... before",
+    }
+    module = call(answer, config, explain=explain)
+    if not isinstance(module, torch.nn.Module):
+        raise Wrong(f"it made a {type(module).__name__}: a module is wanted")
+    return module
+
+
+def check_layers(module, config):
+    """Three nn.Linear without bias, called query, key and value, and nothing else to train."""
+    C, hs = config.n_embd, config.head_size
+    for name in ("query", "key", "value"):
+        layer = getattr(module, name, None)
+        if not isinstance(layer, torch.nn.Linear):
+            have = "nothing" if layer is None else f"a {type(layer).__name__}"
+            raise Wrong(f"{name} is {have}: make it an nn.Linear without bias")
+        if layer.bias is not None:
+            raise Wrong(f"{name} has a bias: say bias=False")
+        got = (layer.in_features, layer.out_features)
+        if got == (C, config.n_head * hs):
+            raise Wrong(f"{name} makes {C} numbers, n_embd: a head makes head_size, here {hs}")
+        if got != (C, hs):
+            raise Wrong(f"{name} is Linear{got}: Linear(n_embd, head_size) is {(C, hs)} here")
+    names = [name for name, _ in module.named_parameters()]
+    extra = [name for name in names if name not in ("query.weight", "key.weight", "value.weight")]
+    if extra:
+        raise Wrong(
+            f"{extra[0]} is a parameter too: only query, key and value are trained; "
+            "a mask belongs in register_buffer"
+        )
+    if len(names) < 3:
+        raise Wrong("two of query, key and value are the same layer: make three")
+
+
+def check_mask(module, config):
+    """The mask is a buffer of block_size columns, and not saved."""
+    buffers = dict(module.named_buffers())
+    if not buffers:
+        loose = [name for name, value in vars(module).items() if isinstance(value, torch.Tensor)]
+        if loose:
+            raise Wrong(STAYS_BEHIND.format(loose[0]))
+        raise Wrong("the mask is no buffer: make it once in __init__, with register_buffer")
+    saved = [name for name in buffers if name in module.state_dict()]
+    if saved:
+        raise Wrong(f"{saved[0]} would be saved with the weights: say persistent=False")
+    if not any(buffer.size(-1) == config.block_size for buffer in buffers.values() if buffer.dim()):
+        shape = tuple(next(iter(buffers.values())).shape)
+        raise Wrong(
+            f"the mask has shape {shape}: make it for the longest context, block_size x block_size"
+        )
+
+
+def run(module, x):
+    """The module's output, the same in a second call, without PyTorch's own attention."""
+    functional = torch.nn.functional
+    whole = functional.scaled_dot_product_attention
+    functional.scaled_dot_product_attention = forbidden(
+        "scaled_dot_product_attention is switched off: write the scores and the softmax yourself"
+    )
+    B, T, C = x.shape
+    corner = (
+        f"x is {(B, T, C)} and the mask is made for block_size tokens: take its corner [:T, :T]; "
+        "of the keys, transpose the last two axes"
+    )
+    try:
+        with torch.no_grad():
+            out, again = (
+                call(module, x.clone(), explain={"size": corner, "shape": corner}) for _ in "ab"
+            )
+    except NotAttempted:
+        raise Wrong("forward returns nothing: is a `return` missing?") from None
+    finally:
+        functional.scaled_dot_product_attention = whole
+    if not same(out, again) and not torch.as_tensor(out).isnan().any():
+        raise Wrong("two calls on the same x differ: no dropout is wanted, nor any chance")
+    return out
+
+
+def softmax_head(q, k, factor=None, look=None, dim=-1):
+    """Attention weights (B, T, T) of queries and keys (B, T, hs); `look`: True may be read."""
+    T, hs = q.shape[-2:]
+    look = torch.ones(T, T, dtype=torch.bool).tril() if look is None else look
+    scores = q @ k.transpose(-2, -1) * (hs**-0.5 if factor is None else factor)
+    return scores.masked_fill(~look, float("-inf")).softmax(dim)
+
+
+def head_mistakes(x, q, k, v, config):
+    """What the usual mistakes give: {hint: output}."""
+    B, T, C = x.shape
+    hs, block_size = config.head_size, config.block_size
+    everything = torch.ones(T, T, dtype=torch.bool)
+    past = everything.tril()
+
+    def out(q=q, k=k, **settings):
+        return softmax_head(q, k, **settings) @ v
+
+    of = "a score is a sum over the head_size numbers of a query"
+    rows = "each row must sum to 1, so dim=-1"
+    cut = k.reshape(B, hs, T).transpose(-2, -1)
+    zeros = (q @ k.transpose(-2, -1) * hs**-0.5 * past).softmax(-1)
+    return {
+        f"scaled by n_embd: {of}": out(factor=C**-0.5),
+        f"scaled by T: {of}": out(factor=T**-0.5),
+        f"scaled by block_size: {of}": out(factor=block_size**-0.5),
+        "not scaled: multiply the scores by head_size ** -0.5": out(factor=1),
+        "divided by head_size: divide by its root": out(factor=1 / hs),
+        "multiplied by the root of head_size: divide by it": out(factor=hs**0.5),
+        "the factor belongs on the scores, before softmax": out(factor=1) * hs**-0.5,
+        "these are the weights: multiply them by the values": softmax_head(q, k),
+        "the values are missing: mix value(x), not x": softmax_head(q, k) @ x,
+        "no mask: each row sees the future": out(look=everything),
+        "the mask is the wrong way round: masked_fill hides where it is True": out(look=~past),
+        "each token must see itself: the diagonal is hidden": out(look=past.tril(-1)),
+        "the mask is transposed: row i may look at columns 0 to i": out(look=past.T),
+        "one token of the future is visible: tril(), not tril(1)": out(look=everything.tril(1)),
+        "softmax came before the mask, so rows no longer sum to 1: mask the scores": (
+            softmax_head(q, k, look=everything) * past @ v
+        ),
+        "a score of 0 hides nothing, since e^0 = 1: fill with -inf": zeros @ v,
+        f"softmax over the queries: {rows}": out(dim=1),
+        f"softmax over the batch: {rows}": out(dim=0),
+        "queries and keys are swapped: row i belongs to the query of token i": out(k, q),
+        "keys with keys: the rows belong to query(x)": out(k, k),
+        "queries with queries: the columns belong to key(x)": out(q, q),
+        "keys reshaped, not transposed: k.transpose(-2, -1) is wanted": out(k=cut),
+    }
+
+
+@exercise
+def hide_one_position(answer):
     T = 7
     causal = torch.ones(T, T, dtype=torch.bool).tril()
-    place = torch.arange(T)
-    back = place[:, None] - place
+    position = torch.arange(T)
+    back = position[:, None] - position
     banded = causal & (back != 3)
     scattered = torch.rand(T, T, generator=torch.Generator().manual_seed(0)) < 0.6
-    for past, d in (
-        (causal, 2),
-        (causal, 1),
-        (causal, 5),
-        (banded, 2),
-        (banded, 3),
-        (scattered, 2),
-    ):
+    explain = {"bool": "True and False are no numbers: join masks with &, turn one round with ~"}
+    cases = *((causal, d) for d in (2, 1, 5)), (banded, 2), (banded, 3), (scattered, 2)
+    for past, d in cases:
         given = past.clone()
-        result = call(answer, given, d)
+        result = call(answer, given, d, explain=explain)
         if not torch.equal(given, past):
             raise Wrong("past itself was changed: make a new mask, or change past.clone()")
         if isinstance(result, torch.Tensor) and result.dtype != torch.bool:
             raise Wrong(f"the mask has dtype {result.dtype}: it must stay boolean")
+        one = "hide only the one position"
+        only_row = (position[:, None] == d) & (position == 0)
         mistakes = {
             "nothing is hidden: row i must not see column i - d": past,
-            "only the one place is left: hide it, keep the rest": past & (back == d),
-            "all that lies d or more back is hidden: hide only the one place": past & (back < d),
-            "all that lies more than d back is hidden: hide only the one place": past & (back <= d),
-            "all up to d back is hidden: hide only the one place": past & (back > d),
-            "all less than d back is hidden: hide only the one place": past & (back >= d),
+            "only the one position is left: hide it, keep the rest": past & (back == d),
+            f"all that lies d or more back is hidden: {one}": past & (back < d),
+            f"all that lies more than d back is hidden: {one}": past & (back <= d),
+            f"all up to d back is hidden: {one}": past & (back > d),
+            f"all less than d back is hidden: {one}": past & (back >= d),
             "one too far: itself is 0 back, the one before is 1 back": past & (back != d + 1),
             "one too near: itself is 0 back, the one before is 1 back": past & (back != d - 1),
             "the future is visible: keep what past hides": back != d,
-            "column d is hidden from every row: hide column i - d from row i": past & (place != d),
-            "row d sees nothing: hide column i - d from row i": past & (place[:, None] != d),
-            "only one cell is hidden: every row must lose the one d places back": past
-            & ~((place[:, None] == d) & (place == 0)),
+            "column d is hidden from every row: column i - d from row i": past & (position != d),
+            "row d sees nothing: hide column i - d from row i": past & (position[:, None] != d),
+            "only one cell is hidden: every row loses the one d positions back": past & ~only_row,
             "the mask is the wrong way round: True where a row may look": ~(past & (back != d)),
             "past is not used: what it hides must stay hidden": causal & (back != d),
-            "a causal mask on top of past: all else must stay as it was": past
-            & causal
-            & (back != d),
-            "what past hid at that place has become visible: use & instead of ^ or !=": past
-            ^ (back == d),
-            "i - d below 0 counts from the end: the first d rows have no such place": past
-            & (back % T != d),
+            "a causal mask on top of past: the rest must stay": past & causal & (back != d),
+            "what past hid at that position is visible: use &, not ^ or !=": past ^ (back == d),
+            "i - d below 0 counts from the end: the first d rows lose nothing": (
+                past & (back % T != d)
+            ),
         }
-        compare(
-            result,
-            past & (back != d),
-            mistakes,
-            f"with d = {d}, row i must see all that past shows it but column i - {d}",
-            what="the mask",
-        )
-    return "each row loses one place"
+        otherwise = f"with d = {d}, row i must see all that past shows it but column i - {d}"
+        compare(result, past & (back != d), mistakes, otherwise, what="the mask")
+    return "each row loses one position"

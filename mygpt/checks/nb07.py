@@ -391,7 +391,7 @@ def write_past_limit(answer):
                 n,
                 stride,
                 explain={
-                    "more than block_size": "the cache is full: what it holds has lost its place, so it must be filled again",
+                    "exceed block_size": "the cache is full: what it holds has lost its place, so it must be filled again",
                 },
             )
         if isinstance(got, torch.Tensor) and got.shape == (2, n):

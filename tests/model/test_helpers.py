@@ -3,7 +3,10 @@
 import inspect
 import math
 import re
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +30,7 @@ from mygpt_helpers import (
     split,
 )
 
+ROOT = Path(mygpt_helpers.__file__).parent
 SMALL = GPTConfig(vocab_size=11, block_size=8, n_layer=2, n_head=2, n_embd=12, dropout=0.5)
 
 
@@ -372,6 +376,25 @@ def test_evaluate_stays_within_a_budget_of_logits(V, T):
     assert max(B * length for B, length, _ in model.seen) <= most
     assert max(math.prod(shape) for shape in model.seen) <= 2**23  # 33 MB
     assert len(model.seen) <= 8  # and it does not creep through the text
+
+
+PEAK = """
+import resource, sys, torch
+from mygpt_helpers import GPT, GPTConfig, evaluate
+model = GPT(GPTConfig(50_257, block_size=128, n_layer=1, n_head=2, n_embd=32))
+data = torch.randint(50_257, (8_000,))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
+evaluate(model, data)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how peak memory is counted differs")
+def test_the_memory_of_an_evaluation_is_bounded():
+    """All its logits together would take 1,600 MB."""
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, cwd=ROOT)
+    assert int(done.stdout) < 250, done.stderr  # MB
 
 
 def test_a_model_is_measured_in_its_own_precision_and_in_float32_at_least():

@@ -12,13 +12,10 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 from playwright.sync_api import expect
 
-import setup as setup_tool
-
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 IDLE = "Python 3 (ipykernel) | Idle"  # in the status bar
 LIMIT = 300_000  # ms for any one thing, on however busy a machine
 # Every cell is in the page, not only those near the view: so a test can look at all of them.
@@ -31,9 +28,8 @@ def copy_course(folder):
     """The notebooks, modules and data of this checkout in a new folder, which the tests may change."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("*.part"))
-    for path in ROOT.glob("mygpt_*.py"):
-        shutil.copy(path, folder)
-    return folder
+    shutil.copytree(ROOT / "mygpt", folder / "mygpt", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "mygpt_helpers.py", folder)
 
 
 def private_environment(folder, course):
@@ -67,16 +63,14 @@ def private_environment(folder, course):
 
 @contextmanager
 def running_lab(folder, log):
-    """JupyterLab on a copy of the course in `folder`, started as `make lab` starts it. Yields a Lab."""
+    """JupyterLab on a copy of the course in `folder`. Yields a Lab."""
     course = folder / "course"
     course.mkdir()
     copy_course(course)
     environment = private_environment(folder, course)
     token = secrets.token_hex(16)
-    lab_args = f"--no-browser --ServerApp.port=0 --IdentityProvider.token={token}"  # 0: a free port
-    with mock.patch.object(setup_tool, "ROOT", course):
-        notebook = setup_tool.find_notebook("01")
-        command = setup_tool.lab_command(notebook, {"LAB_ARGS": lab_args}, sys.executable)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "-y"]
+    command += ["--ServerApp.port=0", f"--IdentityProvider.token={token}"]  # 0: a free port
     with open(log, "w", encoding="utf-8") as file:
         server = subprocess.Popen(command, cwd=course, env=environment, stdout=file, stderr=file)
         try:

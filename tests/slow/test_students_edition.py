@@ -4,11 +4,23 @@ import shutil
 import subprocess
 import sys
 
-import nbformat
 import pytest
 from nbclient import NotebookClient
-from test_notebooks import NOTEBOOKS, code_cells, output_text, tags
-from test_student_edition import edition  # noqa: F401, a fixture
+from test_student_edition import NOTEBOOKS, read, tagged
+
+import make_student
+from run_notebooks import answer_cells
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory):
+    folders = tmp_path_factory.mktemp("student"), tmp_path_factory.mktemp("solutions")
+    make_student.write_edition(*folders)
+    return folders
+
+
+def output_text(cell):
+    return "".join(output.get("text", "") for output in cell.outputs)
 
 
 def execute(notebook, folder, monkeypatch, runs):
@@ -21,40 +33,38 @@ def execute(notebook, folder, monkeypatch, runs):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_exercise_of_the_handout_says_not_attempted_yet(path, edition, tmp_path, monkeypatch):
-    notebook = nbformat.read(edition[0] / "notebooks" / path.name, as_version=4)
+    notebook = read(edition[0] / "notebooks" / path.name)
     execute(notebook, edition[0], monkeypatch, tmp_path)
-    said = [output_text(cell) for cell in code_cells(notebook, "exercise")]
+    said = [output_text(notebook.cells[place]) for place in answer_cells(notebook).values()]
     assert said and all("not attempted yet" in text for text in said), said
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_with_the_solutions_put_back_everything_passes(path, edition, tmp_path, monkeypatch):
-    notebook = nbformat.read(edition[0] / "notebooks" / path.name, as_version=4)
-    solutions = nbformat.read(edition[1] / f"{path.stem}_solutions.ipynb", as_version=4)
-    put_back = code_cells(solutions, "solution")
-    for solution in put_back:
-        number = put_back.index(solution)
-        exercise = code_cells(notebook, "exercise")[number]
-        notebook.cells.insert(notebook.cells.index(exercise) + 1, solution)
-    assert len(put_back) == len(code_cells(notebook, "exercise"))
+    notebook = read(edition[0] / "notebooks" / path.name)
+    solutions = tagged(read(edition[1] / f"{path.stem}_solutions.ipynb"), "solution")
+    places = answer_cells(notebook).values()
+    for place, solution in reversed([*zip(places, solutions, strict=True)]):
+        notebook.cells.insert(place + 1, solution)
     execute(notebook, edition[0], monkeypatch, tmp_path)
-    said = [output_text(cell) for cell in notebook.cells if "solution" in tags(cell)]
-    assert said and all(text.startswith("✓") for text in said), said
+    said = [output_text(cell) for cell in tagged(notebook, "solution")]
+    assert said and all("✓" in text for text in said), said
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_make_lab_works_in_the_handout(edition, tmp_path):
-    """With a JupyterLab and a text that only say that they were called."""
+    """With a pip, a JupyterLab and a text that only say that they were called."""
     course = tmp_path / "handout"
     shutil.copytree(edition[0], course)
-    (course / "requirements.txt").write_text("# nothing\n", encoding="utf-8")
-    (course / "mygpt_text.py").write_text("print('the text is there')\n", encoding="utf-8")
-    (course / "jupyterlab.py").write_text(
-        "import sys; print('jupyterlab', *sys.argv[1:])\n", encoding="utf-8"
-    )
-    done = subprocess.run(
-        ["make", f"PYTHON={sys.executable}"], cwd=course, capture_output=True, text=True
-    )
-    assert (
-        "the text is there" in done.stdout and "/lab/tree/notebooks/01_bigram.ipynb" in done.stdout
-    ), done.stderr
+    shutil.rmtree(course / "mygpt")
+    for name in ("pip", "jupyterlab", "mygpt"):
+        (course / name).mkdir()
+        (course / name / "__init__.py").touch()  # before the pip of .venv
+        program = f"import sys; print('{name}', *sys.argv[1:])\n"
+        (course / name / "__main__.py").write_text(program, encoding="utf-8")
+    (course / "jupyterlab" / "labextensions.py").touch()
+    command = ["make", "lab", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=course, capture_output=True, text=True)
+    assert "install -r requirements.txt" in done.stdout, done.stderr
+    assert "mygpt text" in done.stdout
+    assert "/lab/tree/notebooks/01_bigram.ipynb" in done.stdout

@@ -1,15 +1,16 @@
-"""tools/make_student.py: what is handed out, and what is kept back. (tests_slow/ runs it.)"""
+"""tools/make_student.py: what is handed out, and what is kept back. (tests/slow/ runs it.)"""
 
-import ast
-import base64
 import re
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from test_notebooks import EXERCISE, NOTEBOOKS, code_cells, markdown, tags, tree
 
 import make_student
+from run_notebooks import answer_cells, find, is_tagged
+
+NOTEBOOKS = find([])
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
@@ -21,136 +22,158 @@ def edition(tmp_path_factory):
     return student, solutions
 
 
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if is_tagged(cell, tag)]
+
+
 def lines(cells):
     return {line.strip() for cell in cells for line in cell.source.splitlines() if line.strip()}
 
 
+# ----------------------------------------------------------------------------- the course's notebooks
+
+
 @pytest.mark.parametrize("folder", ["notebooks", "colab"])
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@each_notebook
 def test_no_solution_and_no_output_is_handed_out(path, folder, edition):
-    original = nbformat.read(path, as_version=4)
-    file = edition[0] / folder / path.name
-    handed_out = nbformat.read(file, as_version=4)
+    original, handed_out = read(path), read(edition[0] / folder / path.name)
     nbformat.validate(handed_out)
-    elsewhere = lines(cell for cell in original.cells if "solution" not in tags(cell))
-    given_away = lines(code_cells(original, "solution")) - elsewhere
-    assert given_away and not given_away & lines(
-        cell for cell in handed_out.cells if "set-up" not in tags(cell)
-    )
-    text = file.read_text(encoding="utf-8")
-    assert not re.search(r"def \w+_solution\b|@title Solution|solution, folded", text)
-    assert not any(cell.outputs or cell.execution_count for cell in code_cells(handed_out))
+    solutions = tagged(original, "solution")
+    secret = lines(solutions) - lines(cell for cell in original.cells if cell not in solutions)
+    assert secret
+    assert not secret & lines(cell for cell in handed_out.cells if not is_tagged(cell, "set-up"))
+    text = (edition[0] / folder / path.name).read_text(encoding="utf-8")
+    assert not re.search(r"(def|class) \w+_?[sS]olution\b|@title Solution|solution, folded", text)
+    cells = [cell for cell in handed_out.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in cells)
+    assert "outputs_hidden" not in text
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@each_notebook
 def test_all_else_is_as_in_the_notebook(path, edition):
-    original = nbformat.read(path, as_version=4)
-    handed_out = nbformat.read(edition[0] / "notebooks" / path.name, as_version=4)
-    kept = [
-        cell.source
-        for cell in original.cells
-        if "solution" not in tags(cell) and not cell.source.startswith("*A solution, folded")
-    ]
-    assert [cell.source for cell in handed_out.cells if "stand-in" not in tags(cell)] == kept
+    original, handed_out = read(path), read(edition[0] / "notebooks" / path.name)
+    kept = [cell.source for cell in original.cells if not is_tagged(cell, "solution")]
+    kept = [make_student.ANNOUNCEMENT.sub("", source) for source in kept]
+    given = [cell.source for cell in handed_out.cells if not is_tagged(cell, "stand-in")]
+    assert given == [source for source in kept if source]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_an_exercise_that_is_filled_in_is_not_handed_out(path):
-    notebook = nbformat.read(path, as_version=4)
-    make_student.refuse_answers(notebook, path.name)
-    answer = code_cells(notebook, "exercise")[-1]
-    given = answer.source
-    for filled in ("return 42", "answer = 42\n    ...", "...\n    return 42"):
-        answer.source = given.replace("...", filled, 1)
-        words = (
-            rf"{path.name}: the exercise of check.\w+ is filled in.*make reset NB={path.name[:2]}"
-        )
-        with pytest.raises(SystemExit, match=words):
-            make_student.refuse_answers(notebook, path.name)
-
-
-def test_an_answer_that_the_notebook_goes_on_with_is_brought_along_unreadably():
-    used = "def used_solution(x):\n    return x + 1  # é"
-    unused = "# @title Solution\ndef other_solution():\n    secret = 1\n\n\nassert other_solution"
-    solutions = [
-        new_code_cell(source, metadata={"tags": ["solution"], "cellView": "form"})
-        for source in (f"# @title Solution\n{used}\n\n\nprint('secret')", unused)
-    ]
-    text = new_markdown_cell(
-        "*A solution, folded; the next cell uses it. Open it when you have tried.*\n\nMore."
-    )
-    notebook = new_notebook(cells=[text, *solutions, new_code_cell("assert used_solution(1) == 2")])
-    handed_out = make_student.without_solutions(notebook)
-    nbformat.validate(handed_out)
-    more, stand_in, last = handed_out.cells
-    assert more.source == "More." and "return" not in stand_in.source and "folded" in text.source
-    assert stand_in.metadata == {
-        "tags": ["stand-in"],
-        "cellView": "form",
-        "jupyter": {"source_hidden": True},
-    }
-    space = {}
-    exec(stand_in.source, space)
-    exec(last.source, space)
-    assert not [name for name in space if "other" in name]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_nothing_that_only_a_solution_defines_is_missing(path, edition):
-    def defined(cells):
-        nodes = [node for cell in cells for node in ast.walk(tree(cell))]
-        stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        return stored | {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-
-    original = nbformat.read(path, as_version=4)
-    handed_out = nbformat.read(edition[0] / "notebooks" / path.name, as_version=4)
-    solutions = code_cells(original, "solution")
-    lost = defined(solutions) - defined(c for c in code_cells(original) if c not in solutions)
-    for cell in code_cells(handed_out, "stand-in"):
-        lost -= set(
-            re.findall(r"def (\w+)", base64.b64decode(cell.source.split('"""')[1]).decode("utf-8"))
-        )
-    used = {
-        n.id for c in code_cells(handed_out) for n in ast.walk(tree(c)) if isinstance(n, ast.Name)
-    }
-    assert not lost & used
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@each_notebook
 def test_every_exercise_has_its_solution_for_the_teacher(path, edition):
-    original = nbformat.read(path, as_version=4)
-    solutions = nbformat.read(edition[1] / f"{path.stem}_solutions.ipynb", as_version=4)
+    original = read(path)
+    solutions = read(edition[1] / f"{path.stem}_solutions.ipynb")
     nbformat.validate(solutions)
-    titles = [match[0] for match in EXERCISE.finditer(markdown(original))]
-    assert [match[0] for match in EXERCISE.finditer(markdown(solutions))] == titles
-    assert [c.source for c in code_cells(solutions)] == [
-        c.source for c in code_cells(original, "solution")
-    ]
+    tasks = [cell.source for cell in solutions.cells if cell.cell_type == "markdown"][1:]
+    numbers = [re.match(r"### Exercise (\d+)", task)[1] for task in tasks]
+    assert list(dict.fromkeys(numbers)) == list(answer_cells(original))  # one may have two
+    given = [cell.source for cell in tagged(original, "solution")]
+    assert [cell.source for cell in solutions.cells if cell.cell_type == "code"] == given
 
 
 def test_the_handout_is_a_course_that_can_be_opened(edition):
     student, solutions = edition
     files = {path.relative_to(student).as_posix() for path in student.rglob("*") if path.is_file()}
-    assert {
-        "Makefile",
-        "README.md",
-        "requirements.txt",
-        "pyproject.toml",
-        "tools/setup.py",
-        "mygpt_checks.py",
-        "data/reference/ladder.json",
-        "notebooks/GLOSSARY.md",
-    } <= files
-    assert (
-        not {name for name in files if name.startswith("tests") or "TEACHING" in name}
-        and "old.ipynb" not in files
-    )
+    wanted = {"Makefile", "README.md", "LICENSE", "requirements.txt", "tools/find_python.sh"}
+    wanted |= {"mygpt_helpers.py", "mygpt/train.py", "mygpt/checks/nb01.py", "pyproject.toml"}
+    wanted |= {"data/reference/ladder.json", "data/tinyshakespeare.txt", "notebooks/GLOSSARY.md"}
+    assert wanted <= files
+    assert not [name for name in files if re.match("tests|teaching|tools/make|old", name)]
     readme = (student / "README.md").read_text(encoding="utf-8")
-    assert (
-        "**GPU**" in readme
-        and "## When something goes wrong" in readme
-        and "make update" not in readme
-    )
+    assert "## When something goes wrong\n" in readme and "make reset" not in readme
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme)
     assert all((student / link).exists() for link in links)
     assert len(list(solutions.iterdir())) == len(NOTEBOOKS)
+
+
+# ----------------------------------------------------------------------------- stand-ins
+
+FUNCTION = "# @title Solution\ndef head_solution(x):\n    return scale(x)  # é\n\n\ndef scale(x):\n    return x + SHIFT\n\n\nSHIFT = 1\nprint('secret')"
+CLASS = "# @title Solution\nimport math\n\n\nclass BlockSolution:\n    def forward(self, x):\n        return head_solution(math.floor(x))\n\n\nassert BlockSolution"
+UNUSED = "# @title Solution\ndef other_solution():\n    secret = 1\n\n\nassert other_solution"
+
+
+def handout(*solutions, last):
+    """The stand-ins and the last cell of a handed-out notebook with these solutions."""
+    text = new_markdown_cell("*A solution, folded. Try first.*\n\nMore.")
+    cells = [new_code_cell(source, metadata={"tags": ["solution"]}) for source in solutions]
+    notebook = new_notebook(cells=[text, *cells, new_code_cell(last)])
+    handed_out = make_student.without_solutions(notebook)
+    nbformat.validate(handed_out)
+    assert notebook.cells[0].source.startswith("*A solution")  # the original stays as it is
+    assert handed_out.cells[0].source == "More."
+    return handed_out.cells[1:-1], handed_out.cells[-1]
+
+
+def run(*cells):
+    space = {}
+    for cell in cells:
+        exec(cell.source, space)
+    return space
+
+
+def test_a_solution_that_the_notebook_goes_on_with_is_brought_along_unreadably():
+    last = "head = own_or(check, ..., head_solution) if 0 else head_solution\nassert head(1) == 2"
+    stand_ins, last = handout(FUNCTION, UNUSED, last=last)
+    assert len(stand_ins) == 1 and "return" not in stand_ins[0].source
+    assert stand_ins[0].metadata == {
+        "tags": ["stand-in"],
+        "cellView": "form",
+        "jupyter": {"source_hidden": True},
+    }
+    space = run(*stand_ins, last)
+    assert "other_solution" not in space
+
+
+def test_a_class_brings_along_what_it_uses_of_an_earlier_solution():
+    stand_ins, last = handout(FUNCTION, CLASS, last="assert BlockSolution().forward(1.5) == 2")
+    assert len(stand_ins) == 2
+    run(*stand_ins, last)
+
+
+def test_a_value_can_be_a_solution():
+    stand_ins, last = handout("# @title Solution\nrate_solution = 3", last="assert rate_solution")
+    assert "3" not in stand_ins[0].source.splitlines()
+    run(*stand_ins, last)
+
+
+def test_a_solution_that_nothing_uses_leaves_no_cell():
+    stand_ins, _ = handout(UNUSED, last="own = 1")
+    assert stand_ins == []
+
+
+# ----------------------------------------------------------------------------- answers are not handed out
+
+OPEN = [
+    "def f(x):\n    ...  # your code here\n\n\ncheck.f(f);",
+    'def f(x):\n    """Twice x."""\n    ...',
+    "class Head(nn.Module): ...",
+    "class Head(nn.Module):\n    def __init__(self, config):\n        super().__init__()\n        ...\n\n"
+    "    def forward(self, x):\n        ...  # your code here",
+    "rate = ...\ncheck.rate(rate);",
+]
+FILLED = [
+    "def f(x):\n    return 42",
+    "def f(x):\n    answer = 42\n    ...",
+    "def f(x):\n    ...\n    return 42",
+    "class Head(nn.Module):\n    def __init__(self, config):\n        super().__init__()\n"
+    "        self.key = nn.Linear(2, 3)\n        ...\n\n    def forward(self, x):\n        ...",
+    "class Head(nn.Module):\n    def forward(self, x):\n        return x",
+    "rate = 3",
+    "print('the cell was emptied')",
+]
+
+
+@pytest.mark.parametrize("source", OPEN)
+def test_an_exercise_as_it_was_given_is_open(source):
+    assert make_student.is_open(new_code_cell(source))
+
+
+@pytest.mark.parametrize("source", FILLED)
+def test_an_exercise_that_is_filled_in_is_not_handed_out(source):
+    cells = [new_markdown_cell("### Exercise 3 · rate ★☆☆ 2 min"), new_code_cell(source)]
+    with pytest.raises(SystemExit, match="exercise 3 is filled in.*make reset NB=01 EX=3"):
+        make_student.refuse_answers(new_notebook(cells=cells), "01_one.ipynb")

@@ -1,15 +1,11 @@
 """Sphinx's settings for the book. tools/build_book.py copies this folder to where Sphinx reads."""
 
-from docutils.nodes import SkipNode
-
-from export_html import formula
-
 project = "My GPT"
 author = "the authors of My GPT"
 project_copyright = "text and figures CC BY 4.0, code MIT"
 language = "en"
 
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.mathjax"]
 nb_execution_mode = "off"  # the saved outputs are shown
 nb_render_markdown_format = "myst"  # so that tables in outputs may hold formulas
 myst_enable_extensions = ["dollarmath"]
@@ -23,19 +19,6 @@ html_js_files = [("book.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_search_summary = False  # it would fetch pages, which browsers refuse on file://
 html_show_sourcelink = False
-html_math_renderer = "mathml"
 
-
-def inline_formula(writer, node):
-    writer.body.append(formula(node.astext()))
-    raise SkipNode
-
-
-def displayed_formula(writer, node):
-    writer.body.append(f'<div class="formula">{formula(node.astext(), display="block")}</div>')
-    raise SkipNode
-
-
-def setup(app):
-    """Formulas become MathML, which browsers show without a script and without a network."""
-    app.add_html_math_renderer("mathml", (inline_formula, None), (displayed_formula, None))
+mathjax_path = "tex-svg.js"  # draws formulas as paths: browsers refuse fonts on file://
+mathjax3_config = {"options": {"enableMenu": False}}
