@@ -280,7 +280,8 @@ def test_a_reader_who_goes_away_ends_the_command_quietly(tmp_path, command):
         "--help": [],
     }
     process = program(command, *arguments[command])
-    process.stdout.read(1)
+    if command != "--help":  # that one ends before anybody could go away
+        process.stdout.read(1)
     process.stdout.close()
     error = process.stderr.read().decode()
     assert process.wait(timeout=120) in (0, 141) and error == ""

@@ -36,6 +36,7 @@ def test_two_seeds_give_curves_and_the_better_one_ships(runs, capsys):
         (1, [0, 2, 4, 6]),
         (2, [0, 2, 4, 6]),
     ]
+    assert reference["train_config"]["block_size"] == 32 and reference["text"] == "TinyShakespeare"
     assert reference["device"] and reference["precision"] in ("bf16", "fp32")
     best = min(min(run["val_loss"]) for run in reference["runs"])
     card = json.loads((make_reference.DATA / "tiny.json").read_text(encoding="utf-8"))
