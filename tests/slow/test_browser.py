@@ -177,10 +177,8 @@ def test_a_notebook_that_is_opened_and_saved_stays_as_it_was(path, lab, page):
     copy = lab.course / "notebooks" / "saved.ipynb"
     save_notebook(copy, notebook)
     lab.open(page, copy.name)
-    before = copy.stat().st_mtime_ns
-    choose(page, "File", "Save Notebook")
-    while copy.stat().st_mtime_ns == before:
-        page.wait_for_timeout(100)
+    with page.expect_response(lambda response: response.request.method == "PUT", timeout=LIMIT):
+        choose(page, "File", "Save Notebook")
     saved = json.loads(copy.read_text(encoding="utf-8"))
     saved["metadata"]["language_info"].pop("version")  # this machine's Python
     assert json.dumps(saved) == json.dumps(json.loads(nbformat.writes(notebook)))
