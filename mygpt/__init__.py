@@ -3,7 +3,8 @@
 text           the texts: fetched or rebuilt, verified, or your own file; plays: how they are rebuilt
 files          folders, and files written whole or not at all
 machine        device, precision, the speed of a notebook
-train          TrainConfig, presets, the training loop
+recipes        TrainConfig and the presets: how to train
+train          the training loop, and what a run records
 checkpoints    what is saved, resumed and loaded
 judge          is this run healthy?
 plots          figures; diagrams: drawings; panel: controls; ladder: the loss ladder

@@ -176,7 +176,7 @@ def train(
         raise ValueError("resume=True goes on with the run in a folder: say which, with out=...")
 
     train_data = train_data.to(run.device)  # small integers: the whole text fits
-    # the former averages the gradients over the processes
+    # DistributedDataParallel averages the gradients over the processes
     forward = DistributedDataParallel(model) if processes() > 1 else model
     model.train()
     began = time.perf_counter() - run.seconds
@@ -297,6 +297,10 @@ def check_fit(run, train_data, val_data):
             f"the tokenizer has {run.tokenizer.vocab_size} ids, and the model's vocabulary is {V}: "
             f"make the model with vocab_size={run.tokenizer.vocab_size}"
         )
+    if run.tokenizer is not None and not hasattr(run.tokenizer, "to_dict"):
+        raise ValueError(
+            "the tokenizer has no to_dict(), so no checkpoint can hold it: give it one"
+        )
     if B % processes():
         raise ValueError(
             f"batch_size {B} cannot be shared by {processes()} processes: take a multiple"
@@ -329,15 +333,18 @@ class Diverged(ValueError):
 
     def __init__(self, run, out=None):
         history, rate = run.history, run.config.learning_rate
-        losses = f"training loss {history.train_loss[-1]}, validation loss {history.val_loss[-1]}"
+        losses = history.train_loss[-1], history.val_loss[-1]
+        found = "training loss {}, validation loss {}".format(*losses)
+        if all(map(math.isfinite, losses)):
+            found = "its weights are NaN or infinite"
         if run.step == 0:
             message = (
-                f"The model is broken before the first step: {losses}. "
+                f"The model is broken before the first step: {found}. "
                 f"Start again from the cell that makes it."
             )
         else:
             message = (
-                f"Training diverged by step {run.step}: {losses}. Train a new model, with a learning "
+                f"Training diverged by step {run.step}: {found}. Train a new model, with a learning "
                 f"rate lower than {rate:g}, a longer warm-up or a lower grad_clip."
             )
             message += f" {out} keeps the run as it was before: take another folder." if out else ""

@@ -161,7 +161,7 @@ def test_a_run_that_diverges_ends_with_an_error(command, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--steps", 0], "steps is 0: it must be a whole number from 1"),
+        (["--steps", 0], "steps is 0: it must be an int of at least 1"),
         (["--learning-rate", -1], "learning_rate is -1.0"),
         (["--batch-size", 0], "batch_size is 0"),
         (["--n-embd", 33], "n_embd 33 is not divisible by n_head 2"),
@@ -273,10 +273,11 @@ def program(*arguments, **more):
 @pytest.mark.skipif(os.name != "posix", reason="a pipe ends otherwise on Windows")
 @pytest.mark.parametrize("command", ["train", "sample", "--help"])
 def test_a_reader_who_goes_away_ends_the_command_quietly(tmp_path, command):
-    write_with("abcd", tmp_path)
+    text = own_text(tmp_path)
+    write_with("abcd", tmp_path / "written")
     arguments = {
-        "train": ["--preset", "smoke", "--steps", 10**6, "--out", tmp_path / "long"],
-        "sample": ["--checkpoint", tmp_path, "--length", 10**6],
+        "train": ["--preset", "smoke", "--steps", 10**6, "--out", tmp_path, "--text", text],
+        "sample": ["--checkpoint", tmp_path / "written", "--length", 10**6],
         "--help": [],
     }
     process = program(command, *arguments[command])

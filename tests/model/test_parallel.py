@@ -256,7 +256,9 @@ def test_torchrun_runs_the_module(tmp_path):
     command = (
         "-m torch.distributed.run --standalone --nproc-per-node 2 -m mygpt train --preset smoke"
     )
-    more = ["--device", "cpu", "--steps", "2", "--out", str(tmp_path / "run")]
+    text = tmp_path / "own.txt"
+    text.write_text("abc " * 500, encoding="utf-8")
+    more = f"--device cpu --steps 2 --text {text} --out {tmp_path / 'run'}".split()
     done = subprocess.run(
         [sys.executable, *command.split(), *more],
         capture_output=True,

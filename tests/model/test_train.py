@@ -186,6 +186,12 @@ def test_a_block_size_that_is_too_long_or_unknown_is_refused_with_a_remedy_that_
         train(fresh(), DATA, DATA, TrainConfig(steps=2))
 
 
+class NoDict:
+    """A tokenizer that a checkpoint cannot hold."""
+
+    vocab_size = 7
+
+
 @pytest.mark.parametrize(
     "wrong, words",
     [
@@ -193,6 +199,7 @@ def test_a_block_size_that_is_too_long_or_unknown_is_refused_with_a_remedy_that_
             dict(tokenizer=CharTokenizer("abcdefghijklm")),
             "the tokenizer has 13 ids, and the model's vocabulary is 7: .*vocab_size=13",
         ),
+        (dict(tokenizer=NoDict()), r"the tokenizer has no to_dict\(\)"),
         (dict(train_data=tiny_run.DATA + 1), "train_data has ids from 1 to 7, .* is 7: make"),
         (dict(val_data=tiny_run.VAL.long() - 1), "val_data has ids from -1 to 5"),
         (
@@ -277,7 +284,7 @@ def test_an_interrupt_after_the_weights_broke_keeps_the_last_sound_checkpoint(tm
     model.register_forward_pre_hook(hook)
     with pytest.raises((Diverged, KeyboardInterrupt)) as stopped:
         train(model, tiny_run.DATA, tiny_run.VAL, settings(), out=tmp_path)
-    assert isinstance(stopped.value, Diverged)
+    assert isinstance(stopped.value, Diverged) and "weights are NaN" in str(stopped.value)
     assert load_checkpoint(tmp_path / "last.pt")["step"] == 5
 
 
