@@ -1,14 +1,49 @@
 """Checks of notebook 02's exercises."""
 
+import dis
+import math
 from unittest import mock
 
 import torch
 from torch.nn import functional as F
 
-from mygpt.checks import Wrong, call, compare, exercise, forbidden, same, truth, with_large_scores
+from mygpt.checks import (
+    Wrong,
+    call,
+    compare,
+    exercise,
+    forbidden,
+    same,
+    tensor,
+    truth,
+    with_large_scores,
+)
 from mygpt.checks import own_or as own_or  # the notebook says check.own_or
+from mygpt.checks.leaks import CAUSAL, LEAKY, LOWERS, RAISES, RARE, piled_up, why_missed
 
 INF = float("inf")
+
+
+class leftovers_named:
+    """Inside `with`: a hint names the numbers and tensors that the answer takes from earlier cells."""
+
+    def __init__(self, answer):
+        cells = getattr(answer, "__globals__", {})
+        steps = dis.get_instructions(answer) if cells else ()
+        read = dict.fromkeys(step.argval for step in steps if step.opname == "LOAD_GLOBAL")
+        self.names = [name for name in read if self.is_size(cells.get(name))]
+
+    @staticmethod
+    def is_size(value):
+        return torch.is_tensor(value) or isinstance(value, (int, float)) and math.isfinite(value)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, hint, trace):
+        if isinstance(hint, Wrong) and self.names:
+            found = f"it takes {' and '.join(self.names)} from an earlier cell, with other sizes"
+            raise Wrong(f"{found}: use its own inputs. {hint}") from None
 
 
 @exercise
@@ -31,14 +66,14 @@ def compare_windows(got, T, n):
 
     window = band(n - 1)
     right, sums = mean(window), window.sum(dim=1, keepdim=True)
-    sliced = torch.zeros(T, T)
-    for i in range(T):
-        sliced[i, i - n + 1 : i + 1] = 1  # near the start this is empty, or from the end
-    if n > 1 and any(same(got, w) for w in (sliced, sliced / n, mean(sliced), sliced / sums)):
-        raise Wrong(
-            "`i - n + 1` is negative near the start, and a slice then counts from the end: "
-            "max(0, i - n + 1)"
-        )
+    for first in (1 - n, -n) if n > 1 else ():
+        sliced = torch.zeros(T, T)
+        for i in range(T):
+            sliced[i, i + first : i + 1] = 1  # near the start this is empty, or from the end
+        if any(same(got, w) for w in (sliced, sliced / n, mean(sliced), sliced / sums)):
+            long = ", and i - n is one too early" if first == -n else ""
+            negative = "the start of your slice is negative in the first rows, and then counts from"
+            raise Wrong(f"{negative} the end: max(0, i - n + 1){long}")
     wrapped = torch.zeros(T, T)
     for i in range(T):
         for j in range(max(i - n + 1, -T), i + 1):
@@ -60,6 +95,24 @@ def compare_windows(got, T, n):
         "row's sum": window.softmax(-1),
     }
     if n > 1:
+        kept = {
+            "tril(n) reaches n to the right, into the future: tril() less tril(-n)": (
+                ones.tril(n),
+                ones.tril(n - 1),
+                ones.tril() - ones.tril(n),
+            ),
+            "this keeps what lies n or more back: take it away from ones.tril()": (
+                ones.tril(-n),
+                ones.tril(1 - n),
+            ),
+            "triu(n - 1) begins right of the diagonal; to its left: triu(1 - n)": (
+                ones.tril().triu(n - 1),
+                ones.tril().triu(n),
+            ),
+        }
+        for hint, tables in kept.items():
+            for table in tables:
+                mistakes |= {hint: w for w in (table, mean(table)) if same(got, w)}
         mistakes |= {
             "the window is one too short: n tokens, the token itself included": mean(band(n - 2)),
             "a negative j counts from the end of the row: begin at max(0, i - n + 1)": mean(
@@ -95,10 +148,14 @@ def causal_weights(answer):
     given = scores.clone(), may_look.clone()
     corner = f"may_look is {block_size} × {block_size}, scores have T = {T}: take its first T rows "
     reasons = {
-        "size": corner + "and columns",
+        f"a ({B})": "T is the mistake: scores.size(0) is B, the number of texts. T is size(-1)",
+        "must match the size": corner + "and columns",
         "boolean mask": "give masked_fill a mask of True and False: ~may_look",
+        "'block_size' is not": "no size is needed but T, which is scores.size(-1)",
+        "'T' is not": "T is scores.size(-1)",
     }
-    weights = call(answer, *given, explain=reasons)
+    with leftovers_named(answer):
+        weights = call(answer, *given, explain=reasons)
     finite = "a finite fill gives what is hidden a small weight, in a row of low scores a large one"
     finite += ": fill with -inf"
     if any(same(weights, weights_of(look, fill)) for fill in (-1, -5, -9, -10, -20, -30, -50)):
@@ -137,7 +194,7 @@ def causal_weights(answer):
 
 @exercise
 def causal_attention(answer):
-    B, T, C, hs, d = 2, 5, 12, 3, 4
+    B, T, C, hs, d = 3, 11, 12, 5, 8  # none is the size of anything in the notebook
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(B, T, C, generator=generator)
     w_q, w_k = torch.randn(2, C, hs, generator=generator) * C**-0.5
@@ -154,13 +211,26 @@ def causal_attention(answer):
 
     def run(x):
         refuse = forbidden("write it from its parts: score, scale, mask, softmax, mix")
-        no_transpose = "the matrices are (C, hs): x @ w_q as it is, no transpose"
-        last_two = "of k swap the last two axes only: k.transpose(-2, -1)"
-        reasons = {f"and {hs}x{C})": no_transpose, f"and {d}x{C})": no_transpose}
-        reasons |= dict.fromkeys((".T", "size", "shape"), last_two)
-        with mock.patch.object(F, "scaled_dot_product_attention", refuse):
+        cells, whole = getattr(answer, "__globals__", {}), F.scaled_dot_product_attention
+        names = ("attention", "attention_weights", "self_attention")
+        done = {name: refuse for name in cells if name in names or cells[name] is whole}
+        with (
+            mock.patch.object(F, "scaled_dot_product_attention", refuse),
+            mock.patch.dict(cells, done),
+        ):
             return call(answer, x, w_q.clone(), w_k.clone(), w_v.clone(), explain=reasons)
 
+    axes = "scores are q @ k.transpose(-2, -1): of k swap the last two axes only"
+    square = "scores and mask must be (T, T), and T is x.size(1)"
+    reasons = {
+        f"and {hs}x{C})": "the matrices are (C, hs): x @ w_q as it is, no transpose",
+        f"and {d}x{C})": "the matrices are (C, dv): x @ w_v as it is, no transpose",
+        f"({hs}) at non-singleton dimension 2": f"q * k multiplies entry by entry; {axes}",
+        f"({hs}) must match": f"q * k multiplies entry by entry; {axes}",
+        "dimension 2": f"{square}: is the mask of another size?",
+        "dimension 0": axes,
+        "first two dimensions": f"q * k multiplies entry by entry; {axes}",
+    }
     nan, next_too = torch.full((B, T, d), torch.nan), torch.ones_like(past).tril(1)
     scaled, root = raw * hs**-0.5, "the sum runs over the hs entries of a query"
     right, late, zeros = weights(scaled), scaled.softmax(-1) * past, (scaled * past).softmax(-1)
@@ -170,6 +240,8 @@ def causal_attention(answer):
         f"scaled by n_embd, the width of x: {root}": mix(raw * C**-0.5),
         f"scaled by T: {root}, the last axis of q": mix(raw * T**-0.5),
         f"scaled by B: {root}, the last axis of q": mix(raw * B**-0.5),
+        "two mistakes: not scaled, and the mask came after softmax": raw.softmax(-1) * past @ v,
+        "two mistakes: not scaled, and no mask": raw.softmax(-1) @ v,
         f"scaled by the width of the values: {root}": mix(raw * d**-0.5),
         "divided by hs, or by its root twice: a variance goes with the square of a factor, "
         "so once by the root": mix(raw / hs),
@@ -206,11 +278,15 @@ def causal_attention(answer):
         "only the first text of the batch: all B texts are wanted": (right @ v)[:1],
     }
     given = x.clone()
-    wanted = "score, scale, mask, softmax, mix: one of the five differs"
-    compare(run(given), right @ v, mistakes, wanted)
+    wanted = "score, scale, mask, softmax, mix: at least one of the five differs"
+    for size in (2, 4):  # head_size in sections 5 and 8
+        mistakes[f"scaled by {size}, not by hs, the last axis of q"] = mix(raw * size**-0.5)
+    with leftovers_named(answer):
+        compare(run(given), right @ v, mistakes, wanted)
     if not torch.equal(given, x):
         raise Wrong("right, but the caller's x was changed: work on new tensors")
-    with_large_scores(torch.as_tensor(run(10 * x)), weights(100 * scaled) @ (10 * v))
+    # token 0 reads itself alone, however low its score is: a finite fill is far above it
+    with_large_scores(tensor(run(300 * x))[:, 0], 300 * v[:, 0])
     return "score, scale, mask, softmax, mix"
 
 
@@ -218,19 +294,21 @@ def causal_attention(answer):
 def is_causal(answer):
     B, T, C = 2, 6, 3
     x = torch.randn(B, T, C, generator=torch.Generator().manual_seed(0))
-    verdicts, seen, touched = {}, [], False
+    verdicts, seen, touched = {}, {}, False
     for name, f in (CAUSAL | LEAKY).items():
-        given = x.clone()
+        given, seen[name] = x.clone(), []
 
         def spied(x):
-            seen.append(x.detach().clone())
+            seen[name].append(x.detach().clone())
             return f(x)
 
         torch.manual_seed(3)  # the same changes at each call of the check
         starts = {"numel() == 0": "nothing stands before token 0: begin with token 1"}
         verdicts[name] = truth(call(answer, spied, given, explain=starts))
         touched |= not torch.equal(given, x)
-    changes = [other - x for other in seen if other.shape == x.shape]
+    changes = [other - x for calls in seen.values() for other in calls if other.shape == x.shape]
+    moved = [change for change in changes if change.any()]
+    tries = min(sum(not torch.equal(other, x) for other in seen[name]) for name in CAUSAL)
     missed = [name for name in LEAKY if verdicts[name]]
     accused = [name for name in CAUSAL if not verdicts[name]]
     if len(missed) == len(LEAKY):
@@ -253,88 +331,8 @@ def is_causal(answer):
             "take .abs() of the difference before .max()"
         )
     if missed:
-        raise Wrong(f"True for {missed[0]}: {why_missed(set(missed), changes)}")
+        raise Wrong(f"True for {missed[0]}: {why_missed(set(missed), moved, tries)}")
     return f"{len(LEAKY)} leaks found, {len(CAUSAL)} causal functions cleared"
-
-
-def piled_up(changes):
-    """Were several tokens changed at once, and not all from one on?"""
-    tokens = [change.any(-1).any(0).nonzero().flatten().tolist() for change in changes]
-    return any(len(at) > 1 and change.size(1) - 1 not in at for at, change in zip(tokens, changes))
-
-
-def why_missed(missed, changes):
-    """The likeliest reason why these leaks were not found."""
-    moved = [change for change in changes if change.any()]
-    alike = all(torch.allclose(c, c[..., :1].expand_as(c), atol=1e-5) for c in moved)
-    if missed <= RARE:
-        return (
-            "it leaks only where an entry of the later token is large. One change, or small ones, "
-            "can miss it: try some twenty random changes of each token, several times its size"
-        )
-    if missed <= RARE | {CENTRED} and alike:
-        return "it does not move when all entries move alike; change them at random"
-    if missed <= RARE | {CENTRED}:
-        return (
-            "the differences of its outputs cancel in a sum or a mean: "
-            "look at the largest .abs() of all"
-        )
-    return (
-        "change every token in turn, in all its entries and in every text, of the batch as it is "
-        "given, and compare all outputs before it"
-    )
-
-
-def mean_of_past(x):
-    past = torch.ones(x.size(1), x.size(1)).tril()
-    return past / past.sum(dim=1, keepdim=True) @ x
-
-
-def attend(x, mask_first=True):
-    scores, past = x @ x.mT, torch.ones(x.size(1), x.size(1)).tril()
-    if mask_first:
-        return scores.masked_fill(past == 0, -INF).softmax(-1) @ x
-    return (scores.softmax(-1) * past) @ x
-
-
-def leak(x, to, source, size=1.0, entries=slice(None)):
-    """The mean of the past, and at `to` a little of token `source`."""
-    out = mean_of_past(x)
-    if max(to, source) < x.size(1):
-        out[:, to, entries] += size * x[:, source, entries]
-    return out
-
-
-def far_out(x):
-    """Positive where an entry of the last token is beyond 4, on either side: (B, 1, C)."""
-    return (x[:, -1:].abs() - 4).relu()
-
-
-CAUSAL = {
-    "the mean of the past": mean_of_past,
-    "causal attention": attend,
-    "a function of each token alone": lambda x: x.square(),
-}
-LOWERS, RAISES = "a leak that only lowers outputs", "a leak that only raises outputs"
-CENTRED = "a leak from x - x.mean(-1, keepdim=True)"
-STEP = "a leak by a step"
-RARE = {STEP, "a leak that sets in above 3", LOWERS, RAISES}
-LEAKY = {
-    "attention without a mask": lambda x: (x @ x.mT).softmax(-1) @ x,
-    "attention masked after softmax": lambda x: attend(x, mask_first=False),
-    "a function whose first output sees the last token": lambda x: leak(x, 0, x.size(1) - 1),
-    "a function that lets only token 2 see token 3": lambda x: leak(x, 2, 3),
-    "a function that lets only token 4 see token 5": lambda x: leak(x, 4, 5),
-    "a function that lets only token 0 see token 1": lambda x: leak(x, 0, 1),
-    "a leak in one of three entries": lambda x: leak(x, 1, 4, entries=slice(2, 3)),
-    "a leak of one in a thousand": lambda x: leak(x, 1, 3, size=1e-3),
-    "a leak in the second text alone": lambda x: torch.cat([x[:1].cumsum(1), x[1:].flip(1)]),
-    CENTRED: lambda x: (x - x.mean(-1, keepdim=True)).flip(1),
-    STEP: lambda x: x.cumsum(1) + (x[:, -1:, :1] > 2.5).float(),
-    "a leak that sets in above 3": lambda x: x.cumsum(1) + (x[:, -1:] - 3).relu(),
-    LOWERS: lambda x: mean_of_past(x) - far_out(x),
-    RAISES: lambda x: mean_of_past(x) + far_out(x),
-}
 
 
 @exercise
@@ -354,7 +352,10 @@ def look_one_back(answer):
         if (back >= 0.99).all():
             continue
         if (scores[1:-1].argmax(dim=-1) - torch.arange(1, T - 1) == 1).all():
-            raise Wrong("the wrong way: the query of i matches the key of i + 1, which is masked")
+            raise Wrong(
+                "the wrong way: the query of i matches the key of i + 1, which is masked. "
+                "To move rows down: roll(1, dims=0)"
+            )
         if (scores.amax() - scores.amin()) < 1e-9:
             raise Wrong(
                 "all scores are equal, which gives the mean: the query of i must match the key "
@@ -366,8 +367,8 @@ def look_one_back(answer):
             raise Wrong("two back: the query of i must match the key of i - 1")
         if (back > weights.tril(-2).amax(dim=-1)[1:]).all() and (back > itself).all():
             raise Wrong(
-                f"the right position, but with T = {T} the least weight is {back.min():.2f}: "
-                "make the scores larger (hs ** -0.5 shrinks them)"
+                f"the right position, but with T = {T} the least weight is {back.min():.4f}: "
+                "0.99 is wanted. Make the scores larger (hs ** -0.5 shrinks them)"
             )
         worst = int(back.argmin()) + 1
         raise Wrong(

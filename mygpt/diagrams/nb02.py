@@ -61,8 +61,9 @@ def matching(word, reader, q, k):
         box(ax, x, 4.6, char, width=0.8, height=0.7, fontsize=15)
         arrow(ax, (x, 4.25), (x, 3.8))
         cells(ax, x - 0.6, 3.2, [f"{entry:g}" for entry in key], kind="feed-forward")
-        arrow(ax, (xs[reader], 1.35), (x, 3.1), color=LINE)
-        middle = (x + 0.35 * (xs[reader] - x), 2.5)
+        label(ax, x, 3.0, "(vowel, consonant)", GREY, 9)
+        arrow(ax, (xs[reader], 1.35), (x, 2.82), color=LINE)
+        middle = (x + 0.45 * (xs[reader] - x), 2.15)
         label(ax, *middle, "q · k = ?", fontsize=10.5, bbox={"fc": "white", "ec": "none", "pad": 1})
     label(ax, 0.1, 4.6, "letters", ha="left")
     label(ax, 0.1, 3.5, "keys: what\nI offer", ha="left")
@@ -70,7 +71,7 @@ def matching(word, reader, q, k):
     query = [f"{entry:g}" for entry in q[reader].tolist()]
     cells(ax, xs[reader] - 0.6, 0.75, query, kind="attention")
     label(ax, xs[reader] - 0.8, 1.05, f"the query of  {word[reader]}", ha="right")
-    label(ax, xs[reader], 0.4, "(vowel, consonant)", GREY, 10)
+    label(ax, xs[reader], 0.5, "(vowel, consonant)", GREY, 9)
     show(
         fig,
         alt=f"The letters of '{word}' in a row, under each its key of two numbers: "
@@ -83,50 +84,58 @@ def matching(word, reader, q, k):
 def one_reader(word, reader, q, k, v, weights):
     """Attention for one letter, in numbers. q, k: (T, hs), v: (T, 1), weights: (T, T)."""
     T, step = len(word), 2.0
-    fig, ax = canvas(14.2, 6.3, figsize=(9.8, 4.4))
-    xs = [4.9 + step * j for j in range(T)]
+    fig, ax = canvas(14.2, 8.1, figsize=(9.8, 5.6))
+    xs = [3.9 + step * j for j in range(T)]
     raw, row = (q[reader] @ k.T).tolist(), weights[reader].tolist()
     values, result = v.flatten().tolist(), (weights[reader] @ v).item()
-    rows = {5.0: "key $k$", 3.95: "score $q · k$", 2.55: "weight", 0.95: "value $v$"}
+    rows = {6.5: "key $k$", 5.3: "score $q · k$", 2.75: "weight", 0.95: "value $v$"}
     for y, name in rows.items():
         label(ax, 0.1, y, name, ha="left")
-    label(ax, 0.1, 3.25, f"÷ √{q.size(1)}, then softmax", GREY, 10, ha="left")
-    label(ax, 2.9, 5.85, f"query of  {word[reader]}", BLUE)
-    cells(ax, 2.3, 4.7, [f"{entry:g}" for entry in q[reader].tolist()], kind="attention")
+    query_x, middle, width = xs[-1] + 2.1, (xs[0] + xs[-1]) / 2, xs[-1] - xs[0] + 1.3
+    label(ax, query_x, 7.5, f"query of  {word[reader]}", BLUE)
+    cells(ax, query_x - 0.6, 6.5, [f"{entry:g}" for entry in q[reader].tolist()], "attention")
+    arrow(ax, (query_x, 6.4), (xs[-1] + 0.7, 5.35), color=BLUE, curve=-0.35)
+    label(ax, query_x, 5.1, "with each key", BLUE, 10)
+    box(ax, middle, 4.05, f"÷ √{q.size(1)}, then softmax over the row", width=width, height=0.75)
     for j, x in enumerate(xs):
-        box(ax, x, 5.85, word[j], width=0.8, height=0.7, fontsize=15)
-        cells(ax, x - 0.6, 4.7, [f"{entry:g}" for entry in k[j].tolist()], kind="feed-forward")
-        label(ax, x, 3.95, f"{raw[j]:g}", fontsize=13)
-        arrow(ax, (x, 3.65), (x, 3.05), color=LINE)
-        ax.add_patch(Rectangle((x - 0.5, 2.15), 1, 0.8, fc=BLUE, alpha=row[j], ec="none"))
-        ax.add_patch(Rectangle((x - 0.5, 2.15), 1, 0.8, fc="none", ec=INK, lw=0.9))
-        label(ax, x, 2.55, f"{row[j]:.2f}", fontsize=13)
-        label(ax, x, 1.75, "×", GREY, 13)
+        box(ax, x, 7.5, word[j], width=0.8, height=0.7, fontsize=15)
+        cells(ax, x - 0.6, 6.2, [f"{entry:g}" for entry in k[j].tolist()], kind="feed-forward")
+        label(ax, x, 5.3, f"{raw[j]:g}", fontsize=13)
+        arrow(ax, (x, 5.0), (x, 4.48), color=LINE)
+        arrow(ax, (x, 3.64), (x, 3.2), color=LINE)
+        ax.add_patch(Rectangle((x - 0.6, 2.35), 1.2, 0.8, fc=BLUE, alpha=row[j], ec="none"))
+        ax.add_patch(Rectangle((x - 0.6, 2.35), 1.2, 0.8, fc="none", ec=INK, lw=0.9))
+        label(ax, x, 2.75, f"{row[j]:.3f}", fontsize=13)
+        label(ax, x, 1.85, "×", GREY, 13)
         cells(ax, x - 0.45, 0.5, [f"{values[j]:g}"], kind="value", side=0.9, fontsize=13)
         label(ax, x + step / 2, 0.95, "+" if j < T - 1 else "=", GREY, 15)
-    box(ax, xs[-1] + 2.1, 0.95, f"{result:.2f}", "output", width=1.2, height=0.8, fontsize=14)
-    label(ax, xs[-1] + 2.1, 1.75, f"what  {word[reader]}  reads")
+    box(ax, query_x, 0.95, f"{result:.2f}", "output", width=1.2, height=0.8, fontsize=14)
+    label(ax, query_x, 1.8, f"what  {word[reader]}  reads")
     show(
         fig,
         alt=f"Attention of the letter {word[reader]} in '{word}', in numbers, row by row. "
         f"Its query is {q[reader].int().tolist()}. Then for each letter its key, score, weight and "
         "value: "
         + "; ".join(
-            f"{word[j]} {k[j].int().tolist()}, {raw[j]:g}, {row[j]:.2f}, {values[j]:g}"
+            f"{word[j]} {k[j].int().tolist()}, {raw[j]:g}, {row[j]:.3f}, {values[j]:g}"
             for j in range(T)
         )
-        + f". The values times the weights add up to {result:.2f}.",
+        + f". One box across the row, softmax, makes the weights of all scores together. The "
+        f"values times the weights add up to {result:.2f}.",
     )
 
 
 def family(source, target):
     """Encoder, decoder and cross-attention in a model that translates `source` into `target`."""
     S, T = len(source), len(target)
-    fig, ax = canvas(17, 7.9, figsize=(10, 4.7))
+    fig, ax = canvas(17, 8.3, figsize=(10, 4.9))
     left, right, low, high = 4.6, 11.0, 2.6, 5.3
     for x, text in ((left, source), (right, target)):
         characters(ax, x - 0.225 * len(text), 0.5, text, side=0.45, fontsize=10)
         arrow(ax, (x, 1.0), (x, low - 0.5))
+    label(ax, left, 0.15, "source", GREY, 10)
+    label(ax, right, 0.15, "target", GREY, 10)
+    label(ax, right + 3.6, 1.0, "row: reader\ncolumn: read", GREY, 9)
     box(ax, left, low, "self-attention", "attention", width=3.0, height=0.9)
     box(ax, right, low, "self-attention,\ncausal", "feed-forward", width=3.0, height=1.0)
     box(ax, right, high, "cross-attention", "value", width=3.0, height=0.9)
@@ -137,11 +146,11 @@ def family(source, target):
     label(ax, right + 0.2, (low + high) / 2, "queries", ha="left")
     arrow(ax, (right, high + 0.5), (right, high + 1.3))
     label(ax, right, high + 1.6, "what comes next in the target")
-    label(ax, left, 7.5, "encoder", BLUE, 14)
-    label(ax, right, 7.5, "decoder", BLUE, 14)
-    _table(ax, left - 2.1, low, S, S, "attention", ha="right")
-    _table(ax, right + 2.1, low, T, T, "feed-forward", causal=True)
-    _table(ax, right + 2.1, high, T, S, "value")
+    label(ax, left, 7.8, "encoder", BLUE, 14)
+    label(ax, right, 7.8, "decoder", BLUE, 14)
+    _table(ax, left - 2.1, low, S, S, "attention", ("source", "source"), ha="right")
+    _table(ax, right + 2.7, low, T, T, "feed-forward", ("target", "target"), causal=True)
+    _table(ax, right + 2.7, high, T, S, "value", ("target", "source"))
     show(
         fig,
         alt=f"Two columns. Encoder: the source '{source}' goes up into self-attention, with a table "
@@ -152,12 +161,14 @@ def family(source, target):
     )
 
 
-def _table(ax, x, y, rows, columns, kind, causal=False, ha="left", side=0.2):
-    """A little table of weights beside a box, its middle at height y."""
+def _table(ax, x, y, rows, columns, kind, names, causal=False, ha="left", side=0.2):
+    """A little table of weights beside a box, its middle at height y; `names`: (reader, read)."""
     x, top = x - (columns * side if ha == "right" else 0), y + rows * side / 2
     for i in range(rows):
         for j in range(columns):
             fill = FILL["plain" if causal and j > i else kind]
             corner = (x + j * side, top - (i + 1) * side)
             ax.add_patch(Rectangle(corner, side, side, fc=fill, ec=INK, lw=0.5))
-    label(ax, x + columns * side / 2, top + 0.28, f"{rows} × {columns}", GREY, 10)
+    reader, read = names
+    label(ax, x + columns * side / 2, top + 0.28, f"{read}, {columns}", GREY, 9)
+    label(ax, x - 0.25, y, f"{reader}, {rows}", GREY, 9, rotation=90)

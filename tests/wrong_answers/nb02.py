@@ -126,10 +126,74 @@ def scores_of(x, w_q, w_k):
     return x @ w_q @ (x @ w_k).mT * w_q.size(1) ** -0.5
 
 
+def filled(scores, fill):
+    """The future of scores (..., T, T) filled with a number."""
+    return scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), fill)
+
+
+def renormalised(scores):
+    weights = scores.softmax(-1).tril()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+# what earlier cells of the notebook leave behind
+head_size, T = 4, 4
+future = torch.ones(4, 4, dtype=torch.bool).triu(1)
+sdpa = F.scaled_dot_product_attention
+
+
+def attention(q, k, v, causal=True):
+    return filled(q @ k.mT * q.size(-1) ** -0.5, -torch.inf).softmax(-1) @ v
+
+
+def scaled_by_leftover(x, w_q, w_k, w_v):
+    return filled(x @ w_q @ (x @ w_k).mT * head_size**-0.5, -torch.inf).softmax(-1) @ (x @ w_v)
+
+
+def masked_by_leftover(x, w_q, w_k, w_v):
+    return scores_of(x, w_q, w_k).masked_fill(future, -torch.inf).softmax(-1) @ (x @ w_v)
+
+
+def entry_by_entry(x, w_q, w_k, w_v):
+    hidden = torch.ones(x.size(1), x.size(1)).triu(1) > 0
+    return ((x @ w_q) * (x @ w_k)).masked_fill(hidden, -torch.inf).softmax(-1) @ (x @ w_v)
+
+
+def returns_early(f, x):
+    out = f(x)
+    for t in range(1, x.size(1)):
+        changed = x.clone()
+        changed[:, t] += 3 * torch.randn_like(x[:, t])
+        if (f(changed)[:, :t] - out[:, :t]).abs().max() > 1e-5:
+            return False
+        return True
+
+
+def adds_positive(f, x):
+    out = f(x)
+    for t in list(range(1, x.size(1))) * 20:
+        changed = x.clone()
+        changed[:, t] += torch.rand_like(x[:, t])
+        if (f(changed)[:, :t] - out[:, :t]).abs().max() > 1e-5:
+            return False
+    return True
+
+
+def lenient(f, x):
+    return difference(f, x, lambda gap: 1e-3 * gap.abs().max())
+
+
+def early_slice(T, n):
+    rows = torch.zeros(T, T)
+    for i in range(T):
+        rows[i, i - n : i + 1] = 1
+    return mean(rows)
+
+
 def reshaped(x, w_q, w_k, w_v):
     k = (x @ w_k).reshape(x.size(0), w_k.size(1), x.size(1))
     scores = x @ w_q @ k * w_q.size(1) ** -0.5
-    return hide(scores, torch.ones(5, 5).triu(1) > 0).softmax(-1) @ x @ w_v
+    return filled(scores, -torch.inf).softmax(-1) @ x @ w_v
 
 
 CASES = [
@@ -167,7 +231,8 @@ CASES = [
     ("causal_weights", in_place, "caller's own"),
     ("causal_attention", lambda *given: attend(*given, power=0), "not scaled"),
     ("causal_attention", lambda *given: attend(*given, width=12), "n_embd"),
-    ("causal_attention", lambda *given: attend(*given, width=5), "scaled by T"),
+    ("causal_attention", lambda *given: attend(*given, width=11), "scaled by T"),
+    ("causal_attention", lambda *given: attend(*given, width=3), "scaled by B"),
     ("causal_attention", lambda *given: attend(*given, power=-1), "by its root"),
     ("causal_attention", lambda *given: attend(*given, power=0.5), "divide by it"),
     ("causal_attention", lambda x, w_q, w_k, w_v: attend(x, w_k, w_q, w_v), "swapped"),
@@ -201,31 +266,27 @@ CASES = [
     ("causal_attention", lambda x, w_q, w_k, w_v: x @ w_q.T, "no transpose"),
     (
         "causal_attention",
-        lambda x, w_q, w_k, w_v: (
-            late((x @ w_q) @ (x @ w_k).mT / 3**0.5, torch.ones(5, 5).tril()) @ (x @ w_v)
-        ),
+        lambda x, w_q, w_k, w_v: renormalised(scores_of(x, w_q, w_k)) @ (x @ w_v),
         "large ones give nan",
     ),
     (
         "causal_attention",
-        lambda x, w_q, w_k, w_v: (
-            (x @ w_q @ (x @ w_k).mT / 3**0.5)
-            .masked_fill(torch.ones(5, 5).triu(1) > 0, -50.0)
-            .softmax(-1)
-            @ (x @ w_v)
-        ),
+        lambda x, w_q, w_k, w_v: filled(scores_of(x, w_q, w_k), -50.0).softmax(-1) @ (x @ w_v),
         "with large ones",
     ),
     (
         "causal_attention",
-        lambda x, w_q, w_k, w_v: (x @ w_q @ (x @ w_k).mT / 3**0.5).softmax(-1).tril() @ x @ w_v,
+        lambda x, w_q, w_k, w_v: filled(scores_of(x, w_q, w_k), -1e4).softmax(-1) @ (x @ w_v),
+        "with large ones",
+    ),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: scores_of(x, w_q, w_k).softmax(-1).tril() @ x @ w_v,
         "before the mask",
     ),
     (
         "causal_attention",
-        lambda x, w_q, w_k, w_v: hide(
-            x @ w_q @ (x @ w_k).mT / 3**0.5, ~torch.ones(5, 5).tril().bool()
-        ).softmax(-1),
+        lambda x, w_q, w_k, w_v: filled(scores_of(x, w_q, w_k), -torch.inf).softmax(-1),
         "these are the weights",
     ),
     ("is_causal", lambda f, x: True, "never finds"),
@@ -256,7 +317,10 @@ CASES = [
     ("is_causal", lambda f, x: piles_up(f, x, copies=True), "piled up"),
     ("is_causal", lambda f, x: nudges(f, x, 1, 1.0), "some twenty"),
     ("is_causal", lambda f, x: nudges(f, x, 1, 3.0), "some twenty"),
-    ("is_causal", by_jacobian, "some twenty"),
+    ("is_causal", by_jacobian, "derivative sees no step"),
+    ("is_causal", returns_early, "inside the loop"),
+    ("is_causal", adds_positive, "both signs"),
+    ("is_causal", lenient, "1e-5"),
     ("is_causal", lambda f, x: finds(f, x, range(6)), "move alike"),
     ("is_causal", lambda f, x: nudges(lambda y: f(y)[:1], x, 40, 5.0), "second text alone"),
     ("look_one_back", lambda T: places(T, 10, 0), "itself"),
@@ -293,13 +357,41 @@ CASES = [
         ),
         "from its parts",
     ),
-    ("causal_attention", lambda *given: attend(*given, width=4), "width of the values"),
+    ("causal_attention", lambda *given: attend(*given, width=8), "width of the values"),
     ("causal_attention", lambda x, a, b, c: scores_of(x, a, b), "these are the scores"),
     ("causal_attention", lambda *given: attend(*given).sum(0), "shape"),
     ("is_causal", lambda f, x: difference(f, x, torch.max), "only lowers"),
     ("is_causal", lambda f, x: difference(f, x, lambda gap: -gap.min()), "only raises"),
     ("is_causal", lambda f, x: difference(f, x, lambda gap: gap.mean().abs()), "cancel"),
     ("is_causal", lambda f, x: difference(f, x, lambda gap: gap.abs().max(), first=0), "token 1"),
+    ("window_weights", early_slice, "one too early"),
+    ("window_weights", lambda T, n: mean(torch.ones(T, T).tril(n)), "into the future"),
+    ("window_weights", lambda T, n: mean(torch.ones(T, T).tril(-n)), "take it away"),
+    ("window_weights", lambda T, n: mean(torch.ones(T, T).tril().triu(n - 1)), "triu(1 - n)"),
+    ("causal_weights", lambda s, m: hide(s, ~m[: s.size(0), : s.size(0)]).softmax(-1), "is B"),
+    ("causal_weights", lambda s, m: s.masked_fill(~m[:T, :T], -torch.inf).softmax(-1), "takes T"),
+    ("causal_weights", lambda s, m: s[:, :block_size], "scores.size(-1)"),  # noqa: F821
+    ("causal_attention", scaled_by_leftover, "takes head_size from an earlier cell"),
+    ("causal_attention", masked_by_leftover, "takes future from an earlier cell"),
+    ("causal_attention", entry_by_entry, "entry by entry"),
+    ("causal_attention", lambda *given: attend(*given, width=2), "scaled by 2"),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: attention(x @ w_q, x @ w_k, x @ w_v),
+        "from its parts",
+    ),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: sdpa(x @ w_q, x @ w_k, x @ w_v, is_causal=True),
+        "from its parts",
+    ),
+    (
+        "causal_attention",
+        lambda x, w_q, w_k, w_v: (x @ w_q @ (x @ w_k).mT).softmax(-1).tril() @ (x @ w_v),
+        "two mistakes",
+    ),
+    ("look_one_back", lambda T: (torch.eye(T).mul(99).roll(1), torch.eye(T)), "dims=0"),
+    ("look_one_back", lambda T: places(T, 12.62, 1), "weight is 0.98"),
     ("look_one_back", lambda T: ("q", "k"), "tables of numbers"),
     ("look_one_back", lambda T: (torch.eye(T), torch.eye(T + 1)), "one shape"),
 ]
