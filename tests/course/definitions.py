@@ -11,7 +11,7 @@ import math
 import torch
 
 import mygpt_helpers
-from mygpt import judge, train
+from mygpt import judge, recipes, train
 from notebook_facts import code_cells, tags, tree
 
 
@@ -24,7 +24,7 @@ def public(module):
     }
 
 
-PUBLIC = public(mygpt_helpers) | public(train) | public(judge)
+PUBLIC = public(mygpt_helpers) | public(recipes) | public(train) | public(judge)
 
 
 def seeded():
