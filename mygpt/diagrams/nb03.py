@@ -8,8 +8,6 @@ from matplotlib.patches import Rectangle
 from mygpt.diagrams import FILL, INK, LINE, arrow, box, canvas, cells, characters, label
 from mygpt.plots import BLUE, RED, char_label, show
 
-NAMES = {",": "comma", ".": "period", ":": "colon", ";": "semicolon", "'": "apostrophe"}
-
 
 def one_head_model(config, batch_size, sample):
     """The model from ids to loss, each arrow with its shape. `sample`: three characters to show."""
@@ -166,7 +164,7 @@ def loss_by_position(at_position):
     )
 
 
-def apart(weight, cost, width=0.035, height=0.04):
+def apart(weight, cost, width=0.03, height=0.03):
     """The characters that get a label: from the top down, unless a labelled dot is close by."""
     chosen = []
     for char in sorted(weight, key=cost.get, reverse=True):
@@ -186,10 +184,11 @@ def weight_against_cost(weights, costs):
         ax.plot(weight.values(), cost.values(), "o", markersize=5)
         for char in apart(weight, cost):
             ax.annotate(
-                NAMES.get(char, char_label(char)),
+                char_label(char) if char.isalnum() or char.isspace() else repr(char),
                 (weight[char], cost[char]),
-                xytext=(5, 3),
+                xytext=(5, 5),
                 textcoords="offset points",
+                family="monospace",
                 fontsize=12,
             )
         ax.set(title=f"seed {seed}", xlabel="mean weight on the past")
