@@ -5,6 +5,7 @@ import torch
 from mygpt.checks import (
     NotAttempted,
     Wrong,
+    build,
     call,
     compare,
     exercise,
@@ -17,14 +18,18 @@ from mygpt_helpers import GPTConfig
 
 STAYS_BEHIND = "{} is a plain attribute, left behind when the module moves: use register_buffer"
 
+NO_BUFFER = {
+    "gradients": "a parameter is trained, and cannot be boolean: use register_buffer",
+    "already exists": "register the buffer by its name only, without self.past = ... before",
+}
+
 
 @exercise
 def register_mask(answer):
     block_size = 5
     module = torch.nn.Linear(3, 2, bias=False)
-    explain = {"gradients": "a parameter is trained, and cannot be boolean: use register_buffer"}
     try:
-        result = call(answer, module, block_size, explain=explain)
+        result = call(answer, module, block_size, explain=NO_BUFFER)
     except NotAttempted:
         if hasattr(module, "past"):
             raise Wrong("the module has its mask: now return the module") from None
@@ -75,7 +80,11 @@ def embed_batch(answer):
     of_its_own = "row t of position_table belongs to position t"
     explain = {
         "not callable": "the tables are tensors: index them with [], as in token_table[idx]",
-        "size": f"a text has {T} tokens, position_table {block_size} rows: take the first T",
+        f"({V})": "add vectors, not tables: look up the ids and the positions first",
+        "size": f"a text has {T} tokens, position_table {block_size} rows: take the first T, "
+        "which is idx.size(1)",
+        "number of dimensions": "do not join the vectors: add them, the width stays C",
+        "'indices'": "F.embedding wants the ids first, then the table",
     }
     x = call(answer, idx.clone(), token_table.clone(), table.clone(), explain=explain)
     compare(
@@ -119,12 +128,13 @@ def generate_greedy(answer):
     def window(idx):
         return idx[:, -block_size:]
 
-    def greedy(idx, see=window, last=-1, forget=False, shared=None):
+    def greedy(idx, see=window, last=-1, forget=False, shared=None, front=False):
         for _ in range(new):
             idx = window(idx) if forget else idx
             logits = model(see(idx))[0][:, last]  # (B, V)
             likeliest = shared(logits).expand(len(idx)) if shared else logits.argmax(dim=-1)
-            idx = torch.cat([idx, likeliest[:, None]], dim=1)
+            pair = [idx, likeliest[:, None]]
+            idx = torch.cat(pair[::-1] if front else pair, dim=1)
         return idx
 
     def all_appended(idx):
@@ -135,19 +145,27 @@ def generate_greedy(answer):
     crop = "give it the last block_size tokens"
     one_each = "one new token per row, (B, 1): argmax(dim=-1, keepdim=True) of the (B, V)"
     explain = {
+        "tuple": "the model returns a pair: logits, _ = model(context)",
+        "has no attribute": "of the model, use only model(context); block_size is an argument",
+        "out of bounds": "the model saw at most block_size tokens: the last logits are [:, -1]",
         "were given": crop,
         "was given": crop,
         "dimension": one_each,
         "size": one_each,
-        "tuple": "the model returns a pair: logits, _ = model(context)",
     }
     for B, T in ((2, 3), (3, 7)):
         idx = torch.randint(V, (B, T), generator=torch.Generator().manual_seed(T))
         out = call(answer, model, idx.clone(), new, block_size, explain=explain)
         right, stop = greedy(idx), max(T, block_size)
+        if not same(out, call(answer, model, idx.clone(), new, block_size, explain=explain)):
+            raise Wrong("two calls differ: take the likeliest token, without sampling")
         if block_size < T and same(out, right[:, T - block_size :]):
             raise Wrong("the prompt was cropped at the start: crop only what the model sees")
         mistakes = {
+            "nothing was added: idx = torch.cat(...), since cat makes a new tensor": idx,
+            "new tokens go to the end, not to the front": greedy(idx, front=True),
+            "the largest logit was added: use argmax": torch.nn.functional.pad(idx, (0, new)),
+            "the last position moves: take -1, not T - 1": greedy(idx, last=(T - 1) % block_size),
             "the model saw the first block_size tokens: it must see the last": greedy(
                 idx, lambda i: i[:, :block_size]
             ),
@@ -162,9 +180,7 @@ def generate_greedy(answer):
             ),
             "the text itself was cropped: crop only what the model sees": greedy(idx, forget=True),
             "the text was cropped at the end: return all of it": window(right),
-            "one argmax for the whole batch: argmax(dim=-1), one per row": greedy(
-                idx, shared=torch.argmax
-            ),
+            "one argmax for the whole batch: argmax(dim=-1)": greedy(idx, shared=torch.argmax),
             "one token for the whole batch: one per row is wanted": greedy(
                 idx, shared=lambda logits: logits[0].argmax()
             ),
@@ -184,7 +200,9 @@ def generate_greedy(answer):
 @exercise
 def head(answer):
     config = GPTConfig(vocab_size=5, block_size=11, n_layer=1, n_head=3, n_embd=24, dropout=0.0)
-    module = build(answer, config)
+    module = build(answer, config, explain=NO_BUFFER)
+    if not isinstance(module, torch.nn.Module):
+        raise Wrong("the class must be a module: class OwnHead(nn.Module)")
     check_layers(module, config)
     check_mask(module, config)
     generator = torch.Generator().manual_seed(0)
@@ -210,29 +228,6 @@ def head(answer):
     if not learned or any(gradient is None for gradient in learned):
         raise Wrong("right, but it cannot learn: do without .data, .detach() and no_grad")
     return "a head of your own: causal, scaled, and its mask is a buffer"
-
-
-def build(answer, config):
-    """The module that the reader's class makes of `config`."""
-    if isinstance(answer, torch.nn.Module):
-        raise Wrong("this is an object: give the class itself, OwnHead, without (config)")
-    if isinstance(answer, type):
-        if not {"__init__", "forward"} & set(vars(answer)):
-            raise NotAttempted
-        if not issubclass(answer, torch.nn.Module):
-            raise Wrong("the class must be a module: class OwnHead(nn.Module)")
-        if "forward" not in vars(answer):
-            raise Wrong("the class has no method called forward")
-    explain = {
-        "Module.__init__() call": "super().__init__() must come first in __init__",
-        "positional argument": "OwnHead(config) gets one record: def __init__(self, config)",
-        "gradients": "a parameter is trained, and cannot be boolean: use register_buffer",
-        "already exists": "register the buffer by its name only, without self.past = ... before",
-    }
-    module = call(answer, config, explain=explain)
-    if not isinstance(module, torch.nn.Module):
-        raise Wrong(f"it made a {type(module).__name__}: a module is wanted")
-    return module
 
 
 def check_layers(module, config):
@@ -288,14 +283,14 @@ def run(module, x):
     )
     B, T, C = x.shape
     corner = (
-        f"x is {(B, T, C)} and the mask is made for block_size tokens: take its corner [:T, :T]; "
-        "of the keys, transpose the last two axes"
+        f"x is {(B, T, C)}, so T is x.size(1) = {T}; the mask is made for block_size tokens: "
+        "take its corner [:T, :T]"
     )
+    turned = "transpose only the last two axes of the keys: k.transpose(-2, -1)"
+    explain = {"dimension 0": turned, "size": corner, "shape": corner}
     try:
         with torch.no_grad():
-            out, again = (
-                call(module, x.clone(), explain={"size": corner, "shape": corner}) for _ in "ab"
-            )
+            out, again = (call(module, x.clone(), explain=explain) for _ in "ab")
     except NotAttempted:
         raise Wrong("forward returns nothing: is a `return` missing?") from None
     finally:
@@ -333,6 +328,7 @@ def head_mistakes(x, q, k, v, config):
         f"scaled by block_size: {of}": out(factor=block_size**-0.5),
         "not scaled: multiply the scores by head_size ** -0.5": out(factor=1),
         "divided by head_size: divide by its root": out(factor=1 / hs),
+        "hs ** 1/2 means hs / 2, and hs ** -1/2 means 1/hs / 2: write 0.5": out(factor=0.5 / hs),
         "multiplied by the root of head_size: divide by it": out(factor=hs**0.5),
         "the factor belongs on the scores, before softmax": out(factor=1) * hs**-0.5,
         "these are the weights: multiply them by the values": softmax_head(q, k),
@@ -363,8 +359,11 @@ def hide_one_position(answer):
     back = position[:, None] - position
     banded = causal & (back != 3)
     scattered = torch.rand(T, T, generator=torch.Generator().manual_seed(0)) < 0.6
-    explain = {"bool": "True and False are no numbers: join masks with &, turn one round with ~"}
-    cases = *((causal, d) for d in (2, 1, 5)), (banded, 2), (banded, 3), (scattered, 2)
+    explain = {
+        "ambiguous": "`and`, `or` and `not` want single values: for masks write &, | and ~",
+        "bool": "True and False are no numbers: join masks with &, turn one round with ~",
+    }
+    cases = (scattered, 2), *((causal, d) for d in (2, 1, 5)), (banded, 2), (banded, 3)
     for past, d in cases:
         given = past.clone()
         result = call(answer, given, d, explain=explain)
@@ -376,6 +375,8 @@ def hide_one_position(answer):
         only_row = (position[:, None] == d) & (position == 0)
         mistakes = {
             "nothing is hidden: row i must not see column i - d": past,
+            "column i + d is hidden: row i must not see column i - d": past & (back != -d),
+            "both sides are hidden: column i + d must stay": past & (back.abs() != d),
             "only the one position is left: hide it, keep the rest": past & (back == d),
             f"all that lies d or more back is hidden: {one}": past & (back < d),
             f"all that lies more than d back is hidden: {one}": past & (back <= d),
@@ -391,9 +392,7 @@ def hide_one_position(answer):
             "past is not used: what it hides must stay hidden": causal & (back != d),
             "a causal mask on top of past: the rest must stay": past & causal & (back != d),
             "what past hid at that position is visible: use &, not ^ or !=": past ^ (back == d),
-            "i - d below 0 counts from the end: the first d rows lose nothing": (
-                past & (back % T != d)
-            ),
+            "i - d below 0 counts from the end: start at row d": past & (back % T != d),
         }
         otherwise = f"with d = {d}, row i must see all that past shows it but column i - {d}"
         compare(result, past & (back != d), mistakes, otherwise, what="the mask")

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
 from mygpt.diagrams import FILL, INK, LINE, arrow, box, canvas, cells, characters, label
@@ -9,17 +10,23 @@ from mygpt.plots import BLUE, RED, char_label, show
 
 
 def one_head_model(config, batch_size, sample):
-    """The model from ids to loss, each arrow with its shape. `sample`: four characters to show."""
+    """The model from ids to loss, each arrow with its shape. `sample`: three characters to show."""
     fig, ax = canvas(13.2, 5.3, figsize=(12, 4.8))
     V, T, C, hs = config.vocab_size, config.block_size, config.n_embd, config.head_size
-    characters(ax, 0.2, 3.55, sample)
-    label(ax, 1.4, 4.45, f"ids\n(B, T) = ({batch_size}, {T})")
-    cells(ax, 0.2, 1.15, range(4), kind="stream")
-    label(ax, 1.4, 0.65, f"positions 0 to {T - 1}")
-    for y, name, rows in ((3.85, "token\nembedding", V), (1.45, "position\nembedding", T)):
-        arrow(ax, (2.7, y), (3.2, y))
+    characters(ax, 0.0, 3.55, sample[:3])
+    cells(ax, 0.0, 1.15, range(3), kind="stream")
+    for y in (3.85, 1.45):
+        label(ax, 2.1, y, "…", fontsize=14)
+    label(ax, 1.2, 4.45, f"ids (B, T)\n{batch_size} rows of {T} tokens")
+    label(ax, 1.2, 0.65, f"positions 0 to {T - 1}")
+    tables = (
+        (3.85, "token\nembedding", f"V × C = {V} × {C}"),
+        (1.45, "position\nembedding", f"T × C = {T} × {C}"),
+    )
+    for y, name, size in tables:
+        arrow(ax, (2.45, y), (3.2, y))
         box(ax, 4.1, y, name, "embedding", width=1.8, height=1.0)
-        label(ax, 4.1, y - 0.75, f"table {rows} × {C}", fontsize=10)
+        label(ax, 4.1, y - 0.75, size, fontsize=10)
     ax.plot(6.0, 2.65, "o", markersize=21, mfc="white", mec=INK, mew=1.4)
     label(ax, 6.0, 2.64, "+", fontsize=16)
     arrow(ax, (5.0, 3.85), (5.85, 2.9))
@@ -28,9 +35,9 @@ def one_head_model(config, batch_size, sample):
     for x, name, kind in stages:
         box(ax, x, 2.65, name, kind, width=1.3, height=1.0)
     steps = (
-        (6.25, 7.25, "x", f"(B, T, {C})"),
-        (8.55, 9.45, "out", f"(B, T, {hs})"),
-        (10.75, 11.6, "logits", f"(B, T, {V})"),
+        (6.25, 7.25, "x", "(B, T, C)"),
+        (8.55, 9.45, "out", "(B, T, hs)"),
+        (10.75, 11.6, "logits", "(B, T, V)"),
     )
     for start, end, name, shape in steps:
         arrow(ax, (start, 2.65), (end, 2.65))
@@ -43,10 +50,10 @@ def one_head_model(config, batch_size, sample):
     label(ax, 12.3, 4.3, "loss")
     show(
         fig,
-        alt=f"The model, from left to right. Ids of shape ({batch_size}, {T}) look up rows of the "
-        f"token embedding, a table {V} by {C}. Positions 0 to {T - 1} look up rows of the position "
-        f"embedding, {T} by {C}. Their sum x, (B, T, {C}), enters the head. Its output, "
-        f"(B, T, {hs}), enters the linear layer lm_head, which gives logits (B, T, {V}). "
+        alt=f"The model, from left to right. Ids, {batch_size} rows of {T} tokens, look up rows of "
+        f"the token embedding, a table {V} by {C}. Positions 0 to {T - 1} look up rows of the position "
+        f"embedding, {T} by {C}. Their sum x, (B, T, C), enters the head. Its output, "
+        f"(B, T, hs) with hs = {hs}, enters the linear layer lm_head, which gives logits (B, T, V). "
         "Cross-entropy compares the logits with the targets and gives the loss.",
     )
 
@@ -87,12 +94,12 @@ def attention_map(weights, line, title="Attention of the trained head"):
     weights = weights.detach().cpu()
     fig, ax = plt.subplots(figsize=(8, 6.6))
     shown = weights.masked_fill(weights == 0, float("nan"))  # nan is left white
-    image = ax.imshow(shown.numpy(), vmin=0, vmax=1)
+    image = ax.imshow(shown.numpy(), norm=PowerNorm(0.5, vmin=0, vmax=1))  # 0.05 is not like 0
     ticks = range(len(line)), [char_label(char) for char in line]
     ax.set_xticks(*ticks, fontsize=12, family="monospace")
     ax.set_yticks(*ticks, fontsize=12, family="monospace")
     ax.set(title=title, xlabel="character that is read (key)")
-    ax.set_ylabel("character that reads (query)")
+    ax.set_ylabel("character that reads (query)", labelpad=12)
     ax.spines[:].set_visible(False)
     fig.colorbar(image, ax=ax, label="attention weight", shrink=0.8)
     own = int((weights.argmax(dim=-1) == torch.arange(len(line))).sum())
@@ -157,19 +164,29 @@ def loss_by_position(at_position):
     )
 
 
+def apart(weight, cost, width=0.03, height=0.03):
+    """The characters that get a label: from the top down, unless a labelled dot is close by."""
+    chosen = []
+    for char in sorted(weight, key=cost.get, reverse=True):
+        gaps = ((abs(weight[char] - weight[c]), abs(cost[char] - cost[c])) for c in chosen)
+        if all(across > width or up > height for across, up in gaps):
+            chosen.append(char)
+    return chosen
+
+
 def weight_against_cost(weights, costs):
     """A panel for each seed: characters by their weight on the past and the cost of hiding it.
 
-    weights, costs: for each seed {character: mean}.
+    weights, costs: for each seed {character: mean}. Where dots crowd, only one has a label.
     """
     fig, axes = plt.subplots(1, len(weights), figsize=(11, 5.2), sharex=True, sharey=True)
     for seed, (ax, weight, cost) in enumerate(zip(axes, weights, costs)):
         ax.plot(weight.values(), cost.values(), "o", markersize=5)
-        for char in weight:
+        for char in apart(weight, cost):
             ax.annotate(
-                char_label(char),
+                char_label(char) if char.isalnum() or char.isspace() else repr(char),
                 (weight[char], cost[char]),
-                xytext=(5, 3),
+                xytext=(5, 5),
                 textcoords="offset points",
                 family="monospace",
                 fontsize=12,

@@ -70,6 +70,11 @@ def whole_mask(self, x):
     return self.mix(self.scores(q, k), self.past, x, v)
 
 
+def corner_of_the_batch(self, x):
+    q, k, v = self.query(x), self.key(x), self.value(x)
+    return self.mix(self.scores(q, k), self.past[: x.size(0), : x.size(0)], x, v)
+
+
 def with_dropout(self, scores, look, x, v):
     return nn.functional.dropout(RightHead.mix(self, scores, look, x, v), 0.1)
 
@@ -97,9 +102,17 @@ class NoSuper(nn.Module):
         return x
 
 
-class NoForward(RightHead):
+class NoForward(nn.Module):
     def __init__(self, config):
-        super().__init__(config)
+        super().__init__()
+
+
+class NoModule:
+    def __init__(self, config):
+        self.config = config
+
+    def forward(self, x):
+        return x
 
 
 class NoConfig(nn.Module):
@@ -132,6 +145,11 @@ def buffer(kind="tril", dtype=torch.bool, persistent=False, name="past", leave=F
 def attribute(module, block_size):
     module.past = mask(block_size)
     return module
+
+
+def attribute_and_buffer(module, block_size):
+    module.past = mask(block_size)
+    return buffer()(module, block_size)
 
 
 def parameter(module, block_size, dtype=torch.float):
@@ -197,8 +215,31 @@ def same_context(model, idx, max_new_tokens, block_size):
     return idx
 
 
+def prepended(model, idx, max_new_tokens, block_size):
+    for _ in range(max_new_tokens):
+        next_id = model(idx[:, -block_size:])[0][:, -1].argmax(dim=-1, keepdim=True)
+        idx = torch.cat([next_id, idx], dim=1)
+    return idx
+
+
+def at_the_prompts_end(model, idx, max_new_tokens, block_size):
+    T = idx.size(1)
+    return greedy(last=T - 1)(model, idx, max_new_tokens, block_size)
+
+
+def at_the_texts_end(model, idx, max_new_tokens, block_size):
+    for _ in range(max_new_tokens):
+        logits = model(idx[:, -block_size:])[0][:, idx.size(1) - 1]
+        idx = torch.cat([idx, logits.argmax(dim=-1, keepdim=True)], dim=1)
+    return idx
+
+
 def prompt_cropped(model, idx, max_new_tokens, block_size):
     return greedy()(model, idx[:, -block_size:], max_new_tokens, block_size)
+
+
+def diagonal_above(past, d):
+    return past & ~torch.diag(torch.ones(len(past) - d, dtype=torch.bool), d)
 
 
 def wrapping(past, d):
@@ -211,6 +252,7 @@ def wrapping(past, d):
 CASES = [
     ("register_mask", lambda module, n: buffer()(nn.Linear(1, 1), n), "another module"),
     ("register_mask", attribute, "left behind"),
+    ("register_mask", attribute_and_buffer, "by its name only"),
     ("register_mask", parameter, "parameter"),
     ("register_mask", lambda module, n: parameter(module, n, torch.bool), "cannot be boolean"),
     ("register_mask", buffer(persistent=True), "persistent=False"),
@@ -227,7 +269,18 @@ CASES = [
     ("embed_batch", positions_by(lambda idx, p: p), "first T"),
     ("embed_batch", positions_by(lambda idx, p: p[idx]), "looked up by id"),
     ("embed_batch", positions_by(lambda idx, p: p[: len(idx), None]), "one position for each text"),
-    ("embed_batch", positions_by(lambda idx, p: p[: len(idx)]), "first T"),
+    ("embed_batch", positions_by(lambda idx, p: p[: len(idx)]), "idx.size(1)"),
+    (
+        "embed_batch",
+        lambda idx, tokens, positions: torch.cat([tokens[idx], positions[:5]], -1),
+        "do not join",
+    ),
+    (
+        "embed_batch",
+        lambda idx, tokens, positions: nn.functional.embedding(tokens, idx) + positions[:5],
+        "ids first",
+    ),
+    ("embed_batch", lambda idx, tokens, positions: (tokens + positions)[idx], "not tables"),
     ("embed_batch", positions_by(lambda idx, p: p[-idx.size(1) :]), "last T rows"),
     ("embed_batch", positions_by(lambda idx, p: p[1 : idx.size(1) + 1]), "first is position 0"),
     ("embed_batch", positions_by(lambda idx, p: p[idx.size(1)]), "colon"),
@@ -258,6 +311,7 @@ CASES = [
         "whole batch",
     ),
     ("generate_greedy", next_ids(None, logits_of=lambda pair: pair), "returns a pair"),
+    ("generate_greedy", lambda model, idx, *rest: model(idx[:, :5]).argmax(-1), "returns a pair"),
     ("generate_greedy", prompt_cropped, "cropped at the start"),
     ("generate_greedy", greedy(see=lambda idx, n: idx), "last block_size"),
     ("generate_greedy", greedy(see=lambda idx, n: idx[:, :n]), "must see the last"),
@@ -271,6 +325,22 @@ CASES = [
     ("generate_greedy", greedy(stop=lambda idx, n: True), "after the loop"),
     ("generate_greedy", greedy(stop=lambda idx, n: idx.size(1) >= n), "stopped at block_size"),
     ("generate_greedy", drawn, "likeliest token"),
+    (
+        "generate_greedy",
+        next_ids(lambda logits: torch.multinomial(logits.softmax(-1), 1)),
+        "without sampling",
+    ),
+    ("generate_greedy", next_ids(lambda logits: logits.amax(-1, keepdim=True)), "argmax"),
+    ("generate_greedy", lambda model, idx, new, n: idx, "nothing was added"),
+    ("generate_greedy", prepended, "to the end"),
+    ("generate_greedy", at_the_prompts_end, "take -1, not T - 1"),
+    ("generate_greedy", at_the_texts_end, "[:, -1]"),
+    ("generate_greedy", lambda model, *rest: model.eval(), "only model(context)"),
+    (
+        "generate_greedy",
+        lambda model, idx, *rest: model(idx[:, -model.config.block_size :]),
+        "is an argument",
+    ),
     ("generate_greedy", same_context, "saw the prompt alone"),
     (
         "generate_greedy",
@@ -287,7 +357,10 @@ CASES = [
         lambda past, d: past & (back(past) == d),
         "only the one position is left",
     ),
-    ("hide_one_position", lambda past, d: past & (back(past) != -d), "nothing is hidden"),
+    ("hide_one_position", lambda past, d: past & (back(past) != -d), "column i + d is hidden"),
+    ("hide_one_position", lambda past, d: past & (back(past).abs() != d), "both sides"),
+    ("hide_one_position", lambda past, d: past and back(past) != d, "for masks write &"),
+    ("hide_one_position", diagonal_above, "column i + d is hidden"),
     ("hide_one_position", lambda past, d: past & (back(past) != d - 1), "too near"),
     ("hide_one_position", lambda past, d: past & (back(past) != d + 1), "too far"),
     ("hide_one_position", lambda past, d: back(past) != d, "future"),
@@ -344,7 +417,11 @@ CASES = [
         head(scores=lambda self, q, k: q @ k.reshape(len(k), 8, -1) * 8**-0.5),
         "not transposed",
     ),
-    ("head", head(scores=lambda self, q, k: q @ k.T * 8**-0.5), "last two axes"),
+    ("head", head(scores=lambda self, q, k: q @ k.T * 8**-0.5), "only the last two axes"),
+    ("head", head(factor=8**-1 / 2), "write 0.5"),
+    ("head", head(scores=lambda self, q, k: q @ k.mT / 8**1 / 2), "write 0.5"),
+    ("head", head(forward=corner_of_the_batch), "T is x.size(1)"),
+    ("head", NoModule, "class OwnHead(nn.Module)"),
     ("head", head(add_mask=masked_with("strict")), "diagonal is hidden"),
     ("head", head(add_mask=masked_with("triu")), "transposed"),
     ("head", head(add_mask=mask_as_attribute), "left behind"),
@@ -362,8 +439,8 @@ CASES = [
     ("head", head(forward=cut_off), "cannot learn"),
     ("head", head(forward=no_gradient), "cannot learn"),
     ("head", NoSuper, "super().__init__()"),
-    ("head", NoForward, "no method called forward"),
-    ("head", NoConfig, "def __init__(self, config)"),
+    ("head", NoForward, "no method forward"),
+    ("head", NoConfig, "to __init__, after self"),
     ("head", nn.Identity(), "the class itself"),
 ]
 
