@@ -75,7 +75,7 @@ def loss_curve(history, lines=None, title="Loss while training"):
     draw_losses(ax, history)
     styles = cycle(((BLACK, ":"), (GREEN, "-."), (PINK, (0, (6, 2)))))
     for (label, level), (color, dash) in zip((lines or {}).items(), styles):
-        ax.axhline(level, color=color, linestyle=dash, linewidth=1.5, label=f"{label} {level:.3f}")
+        ax.axhline(level, color=color, linestyle=dash, linewidth=1.5, label=f"{label}: {level:.3f}")
     ax.set(title=title, xlabel="step", ylabel="loss (nats per character)")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never over them
     return fig
@@ -217,7 +217,7 @@ def loss_ladder(rungs):
     mark = Line2D([], [], color=BLACK, marker="|", linestyle="", markersize=12)
     fig.legend(
         [Patch(color=BLUE), Patch(color=SKY), mark],
-        ["your run", "reference run", "its loss, beside yours"],
+        ["your run", "reference run", "the reference run, beside yours"],
         loc="outside lower center",
         ncols=3,
     )

@@ -1,9 +1,17 @@
 """Checks of notebook 04's exercises."""
 
 import torch
-from torch import nn
 
-from mygpt.checks import NotAttempted, Wrong, call, compare, exercise, own_or, with_large_scores
+from mygpt.checks import (
+    Wrong,
+    build,
+    call,
+    compare,
+    exercise,
+    give_weights,
+    own_or,
+    with_large_scores,
+)
 from mygpt_helpers import GPTConfig, Head
 
 __all__ = ["own_or"]
@@ -244,7 +252,11 @@ def multi_query(answer):
 
     one_axis = "k and v need an axis of size 1 for the heads: (x @ w_key)[:, None]; only the queries are split"
     got = call(
-        answer, x, w_query, w_key, w_value, nh, explain={"size": one_axis, "shape": one_axis}
+        answer, x, w_query, w_key, w_value, nh,
+        explain={
+            "size": one_axis,
+            "shape": one_axis,
+        },
     )
     compare(
         got,
@@ -292,53 +304,27 @@ def multi_query(answer):
 
 @exercise
 def multi_head_attention(answer):
-    B, T, C, nh = 2, 5, 12, 3
-    hs = C // nh
-    config = GPTConfig(vocab_size=5, block_size=7, n_layer=1, n_head=nh, n_embd=C, dropout=0.0)
-    module = call(
-        answer,
-        config,
-        explain={"before Module.__init__": "the first line of __init__ is super().__init__()"},
-    )
-    if not isinstance(module, nn.Module):
-        raise Wrong("the class does not inherit from nn.Module: class Name(nn.Module)")
-    names = {name for name, _ in module.named_parameters()}
-    if not names:
-        if module_says_nothing(module, torch.randn(B, T, C)):
-            raise NotAttempted
-        raise Wrong(
-            "it has no parameters: make nn.Linear layers in __init__, as self.qkv and self.proj"
-        )
-    missing = {"qkv.weight", "proj.weight"} - names
-    if missing:
-        raise Wrong(
-            f"there is no parameter {sorted(missing)[0]}: two nn.Linear are wanted, self.qkv and "
-            "self.proj, as attributes of their own and not in a list"
-        )
-    biases = sorted(name for name in names if name.endswith("bias"))
-    if biases:
-        raise Wrong(f"{biases[0]} is there: no biases are wanted, nn.Linear(..., bias=False)")
-    extra = sorted(names - {"qkv.weight", "proj.weight"})
-    if extra:
-        raise Wrong(
-            f"{extra[0]} is a parameter too: two matrices are enough (a mask is a buffer, or is made "
-            "in forward)"
-        )
-    for name, shape in (("qkv", (3 * C, C)), ("proj", (C, C))):
-        found = tuple(getattr(module, name).weight.shape)
-        if found != shape:
-            raise Wrong(f"{name}.weight is {found}, and {shape} is wanted for n_embd {C}")
+    B, T, C, nh, hs = 2, 5, 12, 3, 4
     generator = torch.Generator().manual_seed(0)
     qkv = torch.randn(3 * C, C, generator=generator) * 0.5  # attention far from an even mean
     proj = torch.randn(C, C, generator=generator)
-    with torch.no_grad():
-        module.qkv.weight.copy_(qkv)
-        module.proj.weight.copy_(proj)
+
+    def made(n_head):
+        config = GPTConfig(
+            vocab_size=5, block_size=7, n_layer=1, n_head=n_head, n_embd=C, dropout=0.0
+        )
+        module = build(answer, config)
+        buffers = getattr(module, "_buffers", {})  # a mask that is saved does no harm
+        give_weights(module, {"qkv.weight": qkv, "proj.weight": proj} | buffers)
+        return module
+
     x = torch.randn(B, T, C, generator=generator)
 
-    def attend(x, scale=hs**-0.5, mask="before", dim=-1, cut="right", merge="right",
-               order="qkv", project=True, interleaved=False):  # fmt: skip
+    def attend(x, scale=None, mask="before", dim=-1, cut="right", merge="right",
+               order="qkv", project=True, interleaved=False, nh=nh):  # fmt: skip
         B, T, _ = x.shape
+        hs = C // nh
+        scale = hs**-0.5 if scale is None else scale
         parts = dict(zip("qkv", (x @ qkv.T).split(C, dim=-1)))
         if interleaved:  # cut head by head: q, k and v of head 0 first
             parts = (x @ qkv.T).view(B, T, nh, 3 * hs).split(hs, dim=-1)
@@ -355,6 +341,8 @@ def multi_head_attention(answer):
             scores = scores.masked_fill(~past, float("-inf"))
         if mask == "inverted":
             scores = scores.masked_fill(past.tril(-1), float("-inf"))
+        if mask == "zero":
+            scores = scores * past
         weights = scores.softmax(dim=dim)
         if mask == "after":
             weights = weights * past
@@ -363,9 +351,10 @@ def multi_head_attention(answer):
         return out @ proj.T if project else out
 
     got = call(
-        module,
+        made(nh),
         x,
         explain={
+            "mat1 and mat2": "before self.proj the heads must be side by side again, (B, T, C)",
             "invalid for input of size": "cut with n_head and n_embd // n_head of this config, and T = x.size(1)",
             "must match the size": "T may be shorter than block_size: use mask[:T, :T]",
             "view size": "view needs the numbers in their order in memory: after a transpose use flatten or reshape",
@@ -378,6 +367,8 @@ def multi_head_attention(answer):
             "the mask is missing: every token sees the future": attend(x, mask=None),
             "the mask comes after softmax: fill the scores with -inf before it":
                 attend(x, mask="after"),
+            "hidden scores are 0, and exp(0) is 1: fill them with -inf": attend(x, mask="zero"),
+            "this is one big head: cut q, k and v into n_head heads": attend(x, nh=1),
             "the mask hides the past instead of the future": attend(x, mask="inverted"),
             "softmax runs over the queries: dim=-1, over the keys": attend(x, dim=-2),
             "softmax runs over the queries, and the mask is missing": attend(x, dim=-2, mask=None),
@@ -403,15 +394,11 @@ def multi_head_attention(answer):
         "not what a list of heads computes: compare with LoopMultiHeadAttention, part by part",
         what="the output",
     )
-    for length in (1, config.block_size):
+    for length in (1, 7):  # 7: block_size
         z = torch.randn(B, length, C, generator=generator)
-        compare(call(module, z), attend(z), {}, f"right for T = {T}, but not for T = {length}")
+        compare(call(made(nh), z), attend(z), {}, f"right for T = {T}, but not for T = {length}")
+    for n_head in (2, 6):
+        hint = f"right for {nh} heads, but not for {n_head}: take n_head from config"
+        explain = {"": hint}
+        compare(call(made(n_head), x, explain=explain), attend(x, nh=n_head), {}, hint)
     return "it computes what a list of heads does, with two matrices"
-
-
-def module_says_nothing(module, x):
-    """Whether forward is still empty."""
-    try:
-        return module(x) is None
-    except Exception:
-        return False

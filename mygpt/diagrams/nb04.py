@@ -1,9 +1,9 @@
 """Drawings of notebook 04: several heads."""
 
 import matplotlib.pyplot as plt
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
-from mygpt.diagrams import INK, LINE, arrow, box, canvas, cells, label
+from mygpt.diagrams import FILL, INK, LINE, arrow, box, canvas, cells, label
 from mygpt.plots import show
 
 HEADS = ("attention", "feed-forward", "value", "embedding", "output")  # a colour for each head
@@ -29,15 +29,21 @@ def two_readers(first, second):
     label(one, 3, 3.85, "one number for the next layer")
     for x, digit, fill in ((1.8, first, HEADS[0]), (4.2, second, HEADS[1])):
         arrow(two, (x, 1.28), (x, 2.2))
-        label(two, x + 0.15, 1.75, "weight 1", ha="left")
+        other = 6 - x
+        two.plot([other, x], [1.28, 2.2], color=LINE, linewidth=1, linestyle=":")  # weight 0
+        side = -1 if x < 3 else 1
+        label(two, x + 0.15 * side, 1.75, "1", ha="right" if x < 3 else "left")
+        label(two, x + 0.65 * side, 2.55, f"head {int(x > 3)}", ha="right" if x < 3 else "left")
         box(two, x, 2.55, str(digit), fill, width=0.8)
         arrow(two, (x, 2.88), (2.72 if x < 3 else 3.28, 3.55))
+    label(two, 3, 1.35, "weight 0", LINE, fontsize=10)
     label(two, 3, 3.85, "two numbers for the next layer")
     show(
         fig,
         alt=f"Two drawings. Left, one head reads the first digit, {first}, with weight 1 − w and the "
-        f"second, {second}, with weight w, and hands on one number, their mixture. Right, one head "
-        f"reads only the {first}, another only the {second}, and both numbers are handed on.",
+        f"second, {second}, with weight w, and passes on one number, their mixture. Right, head 0 "
+        f"gives the {first} weight 1 and the {second} weight 0, head 1 the other way round, and both "
+        "numbers are passed on.",
     )
 
 
@@ -50,8 +56,9 @@ def side_by_side(config):
     box(ax, left + width / 2, 0.6, f"x: each token has C = {C} numbers", "stream", width, 0.6)
     for h in range(n_head):
         x, fill = left + (h + 0.5) * step, HEADS[h % len(HEADS)]
-        for share in (0.06, 0.35, 0.65, 0.94):  # from the whole width of x, not from a slice of it
-            ax.plot([left + share * width, x], [0.92, 1.6], color=LINE, linewidth=1)
+        # a funnel from the whole width of x: no head reads only a slice of it
+        corners = [(left, 0.92), (left + width, 0.92), (x + 0.35, 1.6), (x - 0.35, 1.6)]
+        ax.add_patch(Polygon(corners, facecolor=FILL[fill], edgecolor=LINE, alpha=0.45))
         box(ax, x, 2.0, f"head {h}", fill, step - 0.25, 0.75)
         arrow(ax, (x, 2.39), (x, 3.08))
         box(ax, x, 3.4, f"{hs}", fill, step - 0.02, 0.6)
@@ -73,7 +80,7 @@ def side_by_side(config):
     show(
         fig,
         alt=f"A drawing, from bottom to top. x has {C} numbers for each token. Each of {n_head} heads "
-        f"reads all of them and hands on {hs}. Side by side these are {C} numbers again. The output "
+        f"reads all of them and passes on {hs}. Side by side these are {C} numbers again. The output "
         f"projection turns them into {C} numbers, each of which draws on all heads.",
     )
 

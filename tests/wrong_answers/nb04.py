@@ -81,6 +81,8 @@ class Attention(nn.Module):
         past = torch.ones(T, T, dtype=torch.bool).tril()
         if self.mask == "before":
             scores = scores.masked_fill(~past, float("-inf"))
+        if self.mask == "zero":
+            scores = scores * past
         weights = scores.softmax(self.dim)
         if self.mask == "after":
             weights = weights * past
@@ -113,6 +115,9 @@ class NoSuper(nn.Module):
     def __init__(self, config):
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
 
+    def forward(self, x):
+        return self.qkv(x)
+
 
 class NotAModule:
     def __init__(self, config):
@@ -135,6 +140,25 @@ class MaskAsParameter(Attention):
     def __init__(self, config):
         super().__init__(config)
         self.past = nn.Parameter(torch.ones(7, 7).tril())
+
+
+class OneBigHead(Attention):
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return self.proj(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+
+class HardCoded(Attention):
+    def __init__(self, config):
+        super().__init__(config)
+        self.n_head = 3
+
+
+class NotMerged(Attention):
+    def forward(self, x):
+        B, T, C = x.shape
+        parts = (p.view(B, T, self.n_head, -1).transpose(1, 2) for p in self.qkv(x).chunk(3, -1))
+        return self.proj(F.scaled_dot_product_attention(*parts, is_causal=True))
 
 
 class WithSDPA(Attention):
@@ -454,9 +478,13 @@ CASES = [
     ("multi_head_attention", wrong(order="kqv"), "keys come first"),
     ("multi_head_attention", wrong(end=False), "projection is missing"),
     ("multi_head_attention", wrong(bias=True), "bias"),
-    ("multi_head_attention", PlainList, "no parameters"),
+    ("multi_head_attention", PlainList, "no weights called qkv.weight"),
     ("multi_head_attention", NoSuper, "super().__init__()"),
-    ("multi_head_attention", NotAModule, "nn.Module"),
+    ("multi_head_attention", NotAModule, "forward"),
     ("multi_head_attention", MaskOfBlockSize, "mask[:T, :T]"),
     ("multi_head_attention", MaskAsParameter, "buffer"),
+    ("multi_head_attention", wrong(mask="zero"), "fill them with -inf"),
+    ("multi_head_attention", OneBigHead, "one big head"),
+    ("multi_head_attention", HardCoded, "take n_head from config"),
+    ("multi_head_attention", NotMerged, "side by side again"),
 ]
