@@ -7,6 +7,7 @@ recipes        TrainConfig and the presets: how to train
 train          the training loop, and what a run records
 checkpoints    what is saved, resumed and loaded
 judge          is this run healthy?
+ngram          how far counting goes: what notebook 01 counts
 plots          figures; diagrams: drawings; panel: controls; ladder: the loss ladder
 checks         the exercises' checks, a file a notebook
 __main__       python -m mygpt text | train | sample
