@@ -100,10 +100,10 @@ def staircase(word, steps):
 def table_row(probabilities, chars, row, most=24, least=0.005):
     """The likeliest characters after chars[row]: figure and alternative text, for panel.interactive.
 
-    probabilities: (V, V), row by row. At most `most` are shown, those of at least `least`.
+    probabilities: (V, V), row by row. At most `most` are shown, those of at least `least`, but five of them.
     """
     p = probabilities[row]
-    top = p.topk(min(most, max(1, int((p >= least).sum()))))
+    top = p.topk(min(most, len(chars), max(5, int((p >= least).sum()))))
     names = [char_label(chars[i]) for i in top.indices]
     fig, ax = plt.subplots(figsize=(9, 3))
     ax.bar(range(len(names)), top.values, color=BLUE, width=0.8)
