@@ -104,6 +104,7 @@ def consecutive_windows(answer):
             )
         )
         late = {"invalid for input": uneven, "equal size": uneven, "cannot reshape": uneven}
+        late["maximum size"] = f"a row is longer than the data: use block_size, here {T}"
         x, y = two_tensors(call(answer, data.clone(), T, explain=late))
         if x.dim() == 2 and x.size(1) > N:
             raise Wrong(f"the rows are {x.size(1)} long: use the argument block_size, here {T}")
@@ -139,6 +140,7 @@ def consecutive_windows(answer):
         further = data[2 : n * T + 2]
         mistakes = {
             "the targets are not shifted: y is one place later than x": right_x,
+            "y is x + 1, the next number: it must be the next token of `data`": right_x + 1,
             "the targets are shifted by two": (
                 further.view(n, T) if len(further) == n * T else torch.empty(0)
             ),

@@ -438,6 +438,8 @@ CASES = [
     ("consecutive_windows", loop_to_the_end, "full rows"),
     ("consecutive_windows", lambda data, T: (data.view(-1, T), data.view(-1, T)), "full rows"),
     ("consecutive_windows", lambda data, T: cut(data, 32), "use the argument"),
+    ("consecutive_windows", lambda data, T: (data.unfold(0, 32, 32), data), "use block_size"),
+    ("consecutive_windows", lambda data, T: (cut(data, T)[0], cut(data, T)[0] + 1), "x + 1"),
     ("consecutive_windows", lambda data, T: [list(p) for p in cut(data, T)], "are lists"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=None), "counts"),
     ("trigram", lambda ids, V, alpha: table(ids, V, 0), "alpha is not added"),
