@@ -70,7 +70,8 @@ def staircase(word, steps):
     followers: text, what followed the context; met: how often the context was met; kinds: how many
     different tokens followed.
     """
-    fig, ax = canvas(14, 1.55 * len(steps) + 1.9, figsize=(10.5, 0.8 * (1.55 * len(steps) + 1.9)))
+    height = 1.55 * len(steps) + 1.6
+    fig, ax = canvas(12.8, height, figsize=(9, 9 / 12.8 * height))
     said, reaches = [], 1.0  # the part of the whole vote that reaches a step
     for i, (context, followers, met, kinds) in enumerate(steps):
         x, y = 1.6 + 1.7 * i, 1.55 * (len(steps) - i) + 0.95
