@@ -3,6 +3,7 @@
 Written to be read, not to be fast: Python's dictionaries, a few seconds for TinyShakespeare.
 """
 
+import copy
 from collections import defaultdict
 
 import torch
@@ -38,8 +39,8 @@ class NGram:
         """The n-gram model of a smaller n, on the same counts: a model contains all shorter ones."""
         if not 1 <= n <= self.n:
             raise ValueError(f"n is {n}: this model has counted for n from 1 to {self.n}")
-        model = type(self)(n)
-        model.vocab_size, model.counts = self.vocab_size, self.counts
+        model = copy.copy(self)  # shallow: the same counts, and whatever else a subclass has set
+        model.n = n
         return model
 
     def probability(self, token, context):

@@ -1,12 +1,13 @@
 """Checks of notebook 01's exercises."""
 
+import math
 import warnings
 
 import torch
 
 from mygpt.checks import Wrong, call, compare, exercise, plain, same
 from mygpt.checks import own_or as own_or  # the notebook says check.own_or
-from mygpt_helpers import BigramLanguageModel
+from mygpt.checks.loops import MISTAKES, RATE, STEPS, Batches, fresh_model, losses_of
 
 
 @exercise
@@ -38,6 +39,11 @@ def bits_per_character(answer):
         mistakes,
         "the mean over the characters of -log2(p) is wanted",
     )
+    if not math.isfinite(float(call(answer, torch.full((2000,), 0.25)))):
+        raise Wrong(
+            "right for 5 characters, inf for 2,000: the product of so many probabilities is 0 "
+            "to a computer; add up logarithms"
+        )
     return "a probability of 1/2 costs 1 bit"
 
 
@@ -56,6 +62,8 @@ def mean_loss(answer):
         / counts[:-1].sum(),
         "upside down: losses over characters": counts.sum() / sums.sum(),
         "only added up: divide by the number of characters": sums.sum(),
+        "divided by the mean number of characters in a window: divide by the number of all "
+        "characters": sums.sum() / counts.mean(),
     }
     compare(
         plain(call(answer, sums, counts)),
@@ -67,17 +75,15 @@ def mean_loss(answer):
 
 
 def two_tensors(result):
-    """(x, y) of what an answer returned; rows in a list become a tensor."""
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
+    """(x, y) of what an answer returned: a pair, or one tensor that holds both."""
+    if not isinstance(result, (tuple, list, torch.Tensor)) or len(result) != 2:
         raise Wrong("return two tensors, x and y")
+    if any(isinstance(part, (list, tuple)) for part in result):
+        raise Wrong("x and y are lists: make each a tensor, with torch.stack for a list of rows")
     try:
-        return [torch.stack(list(p)) if is_rows(p) else torch.as_tensor(p) for p in result]
+        return [torch.as_tensor(part) for part in result]
     except Exception:
         raise Wrong("x and y must be tensors, with rows of equal length") from None
-
-
-def is_rows(part):
-    return isinstance(part, (list, tuple)) and all(isinstance(row, torch.Tensor) for row in part)
 
 
 @exercise
@@ -89,8 +95,19 @@ def consecutive_windows(answer):
             f"{N} tokens, block_size {T}: the last row has no target for its last character; "
             "drop that row"
         )
-        late = {"is invalid for input": no_target, "equal size": no_target} if N == 20 else None
+        uneven = (
+            no_target
+            if N == 20
+            else (
+                f"{N} tokens are no whole number of rows of {T}: keep the full rows that have all their "
+                f"targets, here {n}, and use the argument block_size"
+            )
+        )
+        late = {"invalid for input": uneven, "equal size": uneven, "cannot reshape": uneven}
+        late["maximum size"] = f"a row is longer than the data: use block_size, here {T}"
         x, y = two_tensors(call(answer, data.clone(), T, explain=late))
+        if x.dim() == 2 and x.size(1) > N:
+            raise Wrong(f"the rows are {x.size(1)} long: use the argument block_size, here {T}")
         right_x, right_y = data[: n * T].view(n, T), data[1 : n * T + 1].view(n, T)
         k = N // (T + 1)  # rows of T + 1, which share nothing
         fives = data[: k * (T + 1)].view(k, T + 1)
@@ -123,6 +140,7 @@ def consecutive_windows(answer):
         further = data[2 : n * T + 2]
         mistakes = {
             "the targets are not shifted: y is one place later than x": right_x,
+            "y is x + 1, the next number: it must be the next token of `data`": right_x + 1,
             "the targets are shifted by two": (
                 further.view(n, T) if len(further) == n * T else torch.empty(0)
             ),
@@ -135,16 +153,18 @@ def consecutive_windows(answer):
             "first": right_x.flatten().roll(-1).view(n, T),
         }
         compare(y, right_y, mistakes, "y is not x one place later in the text", what="y")
-    return "every character has its successor as target, and none is used twice"
+    return "every character has its successor as target, and is in x once"
 
 
 @exercise
 def trigram(answer):
     V, alpha = 7, 0.5  # 7**3 is more than a byte holds
     ids = torch.randint(V, (200,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    shaped = "is invalid for input"
     reasons = {
-        shaped: "bincount stops at the largest number it meets: give it minlength",
+        "is invalid for input": "the counts are not V**3: bincount stops at the largest number it "
+        "meets, so give it minlength=vocab_size**3",
+        "list index out of range": "N tokens hold N - 2 triples: stop two before the end",
+        "out of bounds": "N tokens hold N - 2 triples: stop two before the end",
         "index": "bytes are taken for masks when they are used as indices: begin with ids.long()",
     }
     got = call(answer, ids.clone(), V, alpha, explain=reasons)
@@ -157,6 +177,8 @@ def trigram(answer):
     long = ids.long()
     codes = long[:-2] * V + long[1:-1] * V + long[2:]
     one_v_short = torch.bincount(codes, minlength=V**3).view(V, V, V) + alpha
+    last_pair = torch.zeros(V, V, 1)
+    last_pair[long[-2], long[-1]] = 1  # a pair that no triple begins with
     masks = "a byte used as an index is taken for a mask, so the counts are wrong: ids.long() first"
     uncounted = "nothing was counted: bytes as indices are taken for masks; begin with ids.long()"
     sum_to_1 = "the probabilities of a pair must sum to 1"
@@ -181,6 +203,8 @@ def trigram(answer):
         "character": smooth / smooth.sum(dim=0, keepdim=True),
         "divided by the sum over the middle character: sum over the last axis": smooth
         / smooth.sum(dim=1, keepdim=True),
+        "divided by how often the pair occurs in the text, but the last pair has no third character: "
+        "divide by the sum over c": smooth / (over + last_pair),
         "a and b are swapped: p[a, b, c] is c after a then b": right.transpose(0, 1),
         "the axes are turned round, or the text is read backwards: p[a, b, c] is c after a then "
         "b": shares(count_triples(ids.flip(0), V) + alpha),
@@ -203,7 +227,7 @@ def trigram(answer):
     }
     otherwise = "p[a, b, c] must be (count of a, b, c + alpha) / the sum of the same over c"
     compare(got, right, mistakes, otherwise)
-    return "274,625 numbers for two characters of memory on the real text"
+    return "with 65 characters the table has 65**3 = 274,625 numbers"
 
 
 def count_triples(ids, V, step=1):
@@ -233,13 +257,16 @@ def shares(table):
 
 @exercise
 def draw_batch(answer):
-    N, T, B = 23, 4, 3
-    data = torch.arange(N, dtype=torch.uint8)  # each id is its position
+    N, T, B, many = 23, 4, 3, 8000
+    positions = torch.arange(N, dtype=torch.uint8)  # each id is its position
     last = N - T - 1
     too_far = f"a start is too large: the last target must exist, so starts end at N - {T} - 1"
     reasons = {"equal size": too_far, "out of bounds": too_far, "out of range": too_far}
+    reasons["must match the size"] = (
+        "starts plus offsets: give the starts the shape (batch_size, 1)"
+    )
 
-    def batch(size, seed):
+    def batch(size, seed, data=positions):
         generator = torch.Generator().manual_seed(seed)
         return two_tensors(call(answer, data.clone(), T, size, generator, explain=reasons))
 
@@ -257,8 +284,8 @@ def draw_batch(answer):
                 f"{name} has shape {tuple(part.shape)}, expected (batch_size, block_size), here "
                 f"{(B, T)}: use the arguments, not the notebook's own sizes"
             )
-    x, y = (part.double() for part in batch(2000, 1))
-    if x.shape != (2000, T):
+    x, y = (part.double() for part in batch(many, 1))
+    if x.shape != (many, T):
         raise Wrong(
             "a batch may be larger than the number of starts: draw them with torch.randint, "
             "independently, not with randperm"
@@ -277,10 +304,20 @@ def draw_batch(answer):
         "the targets are a whole window later: y is one place later than x": x + T,
     }
     compare(y, x + 1, shifts, "y is not x one place later in the data", what="y")
+    text = (
+        positions * 7 + 3
+    ) % N  # the same windows of a text whose next id is not the id plus one
+    x_text, y_text = (part.double() for part in batch(many, 1, text))
+    if not same(x_text, x) and same(y_text, x_text + 1):
+        raise Wrong(
+            "y is x + 1, the next number: it must be the next token of `data`, whatever it is"
+        )
     starts = x[:, 0]
+    if starts.max() > last:
+        raise Wrong(too_far)
     if len(starts.unique()) == 1:
         raise Wrong("every row is the same window: draw batch_size starts, not one")
-    if same((starts[1:] - starts[:-1]) % (last + 1), (starts[1] - starts[0]).expand(1999)):
+    if same((starts[1:] - starts[:-1]) % (last + 1), (starts[1] - starts[0]).expand(many - 1)):
         raise Wrong("the rows follow one another: draw a start for each row")
     if starts.max() == last - 1:
         raise Wrong(
@@ -293,6 +330,11 @@ def draw_batch(answer):
         raise Wrong("windows may start anywhere, not only at multiples of block_size")
     if len(starts.unique()) != last + 1:
         raise Wrong(f"of the {last + 1} possible starts some are never drawn")
+    often = torch.bincount(starts.long()) / (many / (last + 1))  # 1 on average
+    if often.min() < 0.75 or often.max() > 1.25:  # five standard deviations
+        raise Wrong(
+            "some starts are likelier than others: use torch.randint(len(data) - block_size)"
+        )
     if not same(batch(20, 5)[0], batch(20, 5)[0]):
         raise Wrong(
             "the generator is not used, so a run cannot be repeated: torch.randint takes "
@@ -302,17 +344,18 @@ def draw_batch(answer):
         raise Wrong("every call gives the same batch: do not set a seed inside")
     if any(part.dtype != torch.long for part in batch(B, 0)):
         raise Wrong("right, but of the wrong type: cross_entropy wants int64 targets; add .long()")
-    return "both extremes are drawn, and each target is the next token"
-
-
-V_LOOP, STEPS, RATE = 7, 12, 0.1
+    return "every start is drawn, and each target is the next token"
 
 
 @exercise
 def training_loop(answer):
     batches = Batches()
     model = fresh_model()
-    got = call(answer, model, batches, STEPS, RATE)
+    reasons = {
+        "'tuple' object": "model(x, y) gives two things: logits, loss = model(x, y)",
+        "does not require grad": "without gradients nothing can be trained: no torch.no_grad() here",
+    }
+    got = call(answer, model, batches, STEPS, RATE, explain=reasons)
     if plain(got) is not got or isinstance(got, (int, float)):
         raise Wrong("this is one number: return the list of all losses, one a step")
     got = list(got)
@@ -324,76 +367,13 @@ def training_loop(answer):
         got = torch.tensor([float(loss) for loss in got])
     except Exception:
         raise Wrong("return a list of numbers, one loss a step") from None
-    want, trained = looped("right")
+    want, trained = losses_of("right")
     if batches.asked == 2 * STEPS:
         raise Wrong("batch() is called twice a step, so x and y come from different batches")
     if len(got) != STEPS:
         raise Wrong(f"{len(got)} losses, expected {STEPS}: one a step")
-    mistakes = {hint: looped(kind)[0] for kind, hint in LOOP_MISTAKES.items()}
+    mistakes = {hint: losses_of(kind)[0] for kind, hint in MISTAKES.items()}
     compare(got, want, mistakes, "the losses differ from those of the loop in section 7")
     if not same(model.token_embedding.weight, trained):
         raise Wrong("the losses are right, but not the table: is the last update missing?")
     return "the same losses, and the same table, as the loop of section 7"
-
-
-LOOP_MISTAKES = {
-    "accumulate": "the gradients of all steps add up: clear them with optimizer.zero_grad()",
-    "idle": "the model never changes: zero_grad, then backward, then step, in this order",
-    "late": "step comes before backward, so each update uses the step before's gradients",
-    "anew": "a new optimizer in each step forgets what it has seen: make it once, before the loop",
-    "default": "the learning rate is not used: torch.optim.AdamW(..., lr=learning_rate)",
-    "sgd": "this is SGD: the task asks for AdamW",
-    "adam": "this is Adam: the task asks for AdamW, which also pulls the numbers towards 0",
-    "up": "the loss rises: backward belongs to the loss, not to its negative",
-    "one": "always the same batch: ask for a new one in each step",
-    "after": "each loss is measured after its update: keep the one that backward was called on",
-    "mean": "these are running means: append each step's own loss",
-}
-
-
-class Batches:
-    """Gives the same batches to every loop, and counts how often it was asked."""
-
-    def __init__(self):
-        self.generator, self.asked = torch.Generator().manual_seed(2), 0
-
-    def __call__(self):
-        self.asked += 1
-        ids = torch.randint(V_LOOP, (4, 6), generator=self.generator)
-        ids[:, 1::2] = ids[:, ::2]  # something to learn: tokens come in pairs
-        return ids[:, :-1], ids[:, 1:]
-
-
-def fresh_model():
-    model = BigramLanguageModel(V_LOOP)
-    values = torch.randn(V_LOOP, V_LOOP, generator=torch.Generator().manual_seed(3))
-    model.token_embedding.weight.data = values
-    return model
-
-
-def looped(kind):
-    """The losses of a training loop, right or with one mistake, and the table it ends with."""
-    model, batch, losses = fresh_model(), Batches(), []
-    rate = {} if kind == "default" else {"lr": RATE}
-    optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-    make = optimizers.get(kind, torch.optim.AdamW)
-    optimizer, always = make(model.parameters(), **rate), Batches()()
-    for _ in range(STEPS):
-        x, y = always if kind == "one" else batch()
-        loss = model(x, y)[1]
-        losses.append(loss.item())
-        if kind == "anew":
-            optimizer = make(model.parameters(), **rate)
-        if kind == "late":
-            optimizer.step()
-        if kind != "accumulate":
-            optimizer.zero_grad()
-        (-loss if kind == "up" else loss).backward()
-        if kind not in ("late", "idle"):
-            optimizer.step()
-        if kind == "after":
-            losses[-1] = model(x, y)[1].item()
-    losses = torch.tensor(losses)
-    if kind == "mean":
-        losses = losses.cumsum(0) / torch.arange(1, STEPS + 1)
-    return losses, model.token_embedding.weight.detach()

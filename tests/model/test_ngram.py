@@ -71,6 +71,15 @@ def test_a_model_holds_all_shorter_ones():
     assert torch.equal(long.shorter(2).probabilities(IDS), short.probabilities(IDS))
 
 
+def test_a_shorter_model_keeps_what_its_class_was_given():
+    class Voter(NGram):
+        def __init__(self, n, factor):
+            super().__init__(n)
+            self.factor = factor
+
+    assert Voter(3, factor=4).fit(IDS, V).shorter(2).factor == 4
+
+
 def test_it_writes_what_it_has_counted():
     """Each row goes on from its own context, by its own generator, as the bigram network does."""
     model = NGram(3).fit([0, 1, 2] * 2000, 3)  # after 0 comes 1, after 1 comes 2 ...

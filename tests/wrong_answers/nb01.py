@@ -39,6 +39,11 @@ def next_row(data, T):
     return rows[:-1], rows[1:]
 
 
+def loop_to_the_end(data, T):
+    starts = range(0, len(data), T)
+    return [torch.stack([data[s + o : s + o + T] for s in starts]) for o in (0, 1)]
+
+
 def indexed(data, T):
     positions = torch.arange((len(data) - 1) // T)[:, None] * T + torch.arange(T)
     return data[positions], data[positions + 1]
@@ -96,6 +101,25 @@ def each_once(ids, V, alpha):
 def alpha_above_only(ids, V, alpha, below=0):
     counts = table(ids, V, 0, axis=None)
     return (counts + alpha) / (counts.sum(dim=-1, keepdim=True) + below)
+
+
+def to_the_end(ids, V, alpha):
+    ids, counts = ids.tolist(), torch.full((V, V, V), alpha)
+    for i in range(len(ids)):
+        counts[ids[i], ids[i + 1], ids[i + 2]] += 1
+    return counts / counts.sum(dim=-1, keepdim=True)
+
+
+def codes(ids, V):
+    ids = ids.long()
+    return (ids[:-2] * V + ids[1:-1]) * V + ids[2:]
+
+
+def over_pairs(ids, V, alpha):
+    pairs = torch.zeros(V, V)
+    for a, b in zip(ids[:-1].tolist(), ids[1:].tolist()):
+        pairs[a, b] += 1
+    return table(ids, V, alpha, axis=None) / (pairs + alpha * V)[..., None]
 
 
 def long_loop(ids, V, alpha):
@@ -210,6 +234,38 @@ def own_sizes(data, T, B, generator):
     return drawn(data, 16, 32, generator)
 
 
+def one_more(data, T, B, generator):
+    x, _ = drawn(data, T, B, generator)
+    return x, x + 1
+
+
+def started(data, T, starts):
+    positions = starts[:, None] + torch.arange(T)
+    return data[positions].long(), data[positions + 1].long()
+
+
+def rounded(data, T, B, generator):
+    return started(
+        data, T, (torch.rand(B, generator=generator) * (len(data) - T - 1)).round().long()
+    )
+
+
+def clamped(data, T, B, generator):
+    starts = torch.randint(len(data), (B,), generator=generator)
+    return started(data, T, starts.clamp(max=len(data) - T - 1))
+
+
+def smaller_of_two(data, T, B, generator):
+    starts = torch.randint(len(data) - T, (2, B), generator=generator)
+    return started(data, T, starts.amin(dim=0))
+
+
+def flat_starts(data, T, B, generator):
+    starts = torch.randint(len(data) - T, (B,), generator=generator)
+    positions = starts + torch.arange(T)
+    return data[positions].long(), data[positions + 1].long()
+
+
 def typeless(data, T, B, generator):
     return tuple(part.to(torch.uint8) for part in drawn(data, T, B, generator))
 
@@ -241,6 +297,19 @@ def anew(model, batch, steps, rate):
 
 def asked_twice(model, batch, steps, rate):
     return loop(model, lambda: (batch()[0], batch()[1]), steps, rate)
+
+
+def not_unpacked(model, batch, steps, rate):
+    loss = model(*batch())
+    loss.backward()
+    return [loss.item()]
+
+
+def no_pull(model, batch, steps, rate):
+    def make(parameters, lr):
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=0)
+
+    return loop(model, batch, steps, rate, make=make)
 
 
 def one_batch(model, batch, steps, rate):
@@ -326,9 +395,11 @@ CASES = [
     ("bits_per_character", lambda probs: "3.2 bits", "tensor"),
     ("bits_per_character", lambda probs: -probs.log10().mean(), "base 10"),
     ("bits_per_character", lambda probs: -math.log2(probs), "it raised"),
+    ("bits_per_character", lambda probs: -probs.prod().log2() / len(probs), "product"),
     ("mean_loss", lambda sums, counts: (sums / counts).mean(), "short window"),
     ("mean_loss", lambda sums, counts: sums.mean(), "not of windows"),
     ("mean_loss", lambda sums, counts: sums / counts, "one number"),
+    ("mean_loss", lambda sums, counts: sums.sum() / counts.mean(), "the mean number"),
     ("mean_loss", lambda sums, counts: sums.sum() / (len(sums) * counts[0]), "full"),
     ("mean_loss", lambda sums, counts: sums[:-1].sum() / counts[:-1].sum(), "left out"),
     ("mean_loss", lambda sums, counts: sums.sum(), "divide"),
@@ -364,6 +435,12 @@ CASES = [
         "one row too few",
     ),
     ("consecutive_windows", lambda data, T: (None, None), "must be tensors"),
+    ("consecutive_windows", loop_to_the_end, "full rows"),
+    ("consecutive_windows", lambda data, T: (data.view(-1, T), data.view(-1, T)), "full rows"),
+    ("consecutive_windows", lambda data, T: cut(data, 32), "use the argument"),
+    ("consecutive_windows", lambda data, T: (data.unfold(0, 32, 32), data), "use block_size"),
+    ("consecutive_windows", lambda data, T: (cut(data, T)[0], cut(data, T)[0] + 1), "x + 1"),
+    ("consecutive_windows", lambda data, T: [list(p) for p in cut(data, T)], "are lists"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=None), "counts"),
     ("trigram", lambda ids, V, alpha: table(ids, V, 0), "alpha is not added"),
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha, axis=(0, 1, 2)), "everything"),
@@ -388,6 +465,13 @@ CASES = [
     ("trigram", lambda ids, V, alpha: alpha_above_only(ids, V, alpha, alpha * V**3), "V**3"),
     ("trigram", lambda ids, V, alpha: table(ids.flip(0), V, alpha), "backwards"),
     ("trigram", lambda ids, V, alpha: table(ids[:-1], V, alpha), "last triple"),
+    ("trigram", to_the_end, "stop two before the end"),
+    (
+        "trigram",
+        lambda ids, V, alpha: torch.bincount(codes(ids, V), minlength=V**2).view(V, V, V),
+        "minlength=vocab_size**3",
+    ),
+    ("trigram", over_pairs, "the last pair"),
     ("draw_batch", lambda data, T, B, g: drawn(data, T, B, g, shift=0), "not shifted"),
     ("draw_batch", lambda data, T, B, g: drawn(data, T, B, g, shift=2, last=1), "by two"),
     ("draw_batch", lambda data, T, B, g: drawn(data, T, B, g)[::-1], "swapped"),
@@ -408,6 +492,12 @@ CASES = [
     ("draw_batch", scattered, "neighbouring"),
     ("draw_batch", own_sizes, "own sizes"),
     ("draw_batch", typeless, "long"),
+    ("draw_batch", one_more, "y is x + 1"),
+    ("draw_batch", rows_in_lists, "are lists"),
+    ("draw_batch", rounded, "likelier than others"),
+    ("draw_batch", clamped, "likelier than others"),
+    ("draw_batch", smaller_of_two, "likelier than others"),
+    ("draw_batch", flat_starts, "(batch_size, 1)"),
     ("draw_batch", turned, "axes"),
     ("draw_batch", lambda data, T, B, g: drawn(torch.arange(99), T, B, g), "not in `data`"),
     ("training_loop", lambda *args: loop(*args, order="bs"), "add up"),
@@ -418,11 +508,14 @@ CASES = [
     ("training_loop", anew, "new optimizer"),
     ("training_loop", no_rate, "learning rate"),
     ("training_loop", lambda *args: loop(*args, make=torch.optim.SGD), "SGD"),
-    ("training_loop", lambda *args: loop(*args, make=torch.optim.Adam), "Adam:"),
+    ("training_loop", lambda *args: loop(*args, make=torch.optim.Adam), "this is Adam"),
     ("training_loop", lambda m, b, s, r: loop(m, b, s, r, keep=lambda loss: loss), "item()"),
     ("training_loop", lambda *args: loop(*args)[-1], "list of all losses"),
     ("training_loop", lambda m, b, s, r: loop(m, b, s + 1, r), "13 losses"),
     ("training_loop", asked_twice, "twice"),
+    ("training_loop", not_unpacked, "two things"),
+    ("training_loop", torch.no_grad()(loop), "no_grad"),
+    ("training_loop", no_pull, "weight_decay=0"),
     ("training_loop", one_batch, "same batch"),
     ("training_loop", measured_after, "after its update"),
     ("training_loop", last_update_missing, "last update"),
@@ -433,7 +526,7 @@ RIGHT = [
     ("bits_per_character", bits_in_a_loop),
     ("bits_per_character", lambda probs: np.mean(-np.log2(np.asarray(probs)))),
     ("bits_per_character", lambda probs: (1 / probs).log().mean() / math.log(2)),
-    ("bits_per_character", lambda probs: float(-torch.log2(torch.prod(probs)) / len(probs))),
+    ("bits_per_character", lambda probs: -sum(np.log2(probs.tolist())) / len(probs)),
     ("mean_loss", lambda sums, counts: sum(sums) / sum(counts)),
     ("mean_loss", lambda sums, counts: float(sums.sum()) / int(counts.sum())),
     ("mean_loss", lambda sums, counts: np.asarray(sums).sum() / np.asarray(counts).sum()),
@@ -441,8 +534,7 @@ RIGHT = [
     ("consecutive_windows", indexed),
     ("consecutive_windows", by_numpy),
     ("consecutive_windows", lambda data, T: windows(data, T, T)),
-    ("consecutive_windows", lambda data, T: [list(part) for part in windows(data, T, T)]),
-    ("consecutive_windows", lambda data, T: [part.tolist() for part in windows(data, T, T)]),
+    ("consecutive_windows", lambda data, T: torch.stack(windows(data, T, T))),
     ("consecutive_windows", lambda data, T: (data[:-1].unfold(0, T, T), data[1:].unfold(0, T, T))),
     ("trigram", long_loop),
     ("trigram", by_put),
@@ -451,7 +543,7 @@ RIGHT = [
     ("trigram", lambda ids, V, alpha: table(ids, V, alpha).tolist()),
     ("draw_batch", drawn),
     ("draw_batch", stacked),
-    ("draw_batch", rows_in_lists),
+    ("draw_batch", lambda *args: tuple(map(torch.stack, rows_in_lists(*args)))),
     ("draw_batch", unfolded),
     ("draw_batch", by_rand),
     ("training_loop", loop),
