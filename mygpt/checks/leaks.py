@@ -65,11 +65,14 @@ def piled_up(changes):
     return any(len(at) > 1 and change.size(1) - 1 not in at for at, change in zip(tokens, changes))
 
 
-def why_missed(missed, moved, tries):
+def why_missed(missed, moved, tries, shortened):
     """The likeliest reason why these leaks were not found.
 
-    moved: all changes of x that were tried; tries: how many of them on a function that is causal.
+    moved: all changes of x that were tried; tries: how many of them on a function that is causal;
+    shortened: whether texts of another length were tried instead.
     """
+    if not moved and shortened:
+        return "cutting the text off is no test of it: keep its length, and change tokens of it"
     if missed <= RARE and not moved:
         return "a derivative sees no step: change tokens, and compare the outputs"
     if tries == 1:

@@ -308,6 +308,7 @@ def is_causal(answer):
         touched |= not torch.equal(given, x)
     changes = [other - x for calls in seen.values() for other in calls if other.shape == x.shape]
     moved = [change for change in changes if change.any()]
+    shortened = any(other.shape != x.shape for calls in seen.values() for other in calls)
     tries = min(sum(not torch.equal(other, x) for other in seen[name]) for name in CAUSAL)
     missed = [name for name in LEAKY if verdicts[name]]
     accused = [name for name in CAUSAL if not verdicts[name]]
@@ -322,7 +323,7 @@ def is_causal(answer):
     if accused:
         raise Wrong(
             f"False for {accused[0]}: a changed token may change its own output and later ones; "
-            "compare only those before it"
+            "compare only those before it. Texts come first: token t is x[:, t]"
         )
     one_sided = set(missed) & {LOWERS, RAISES}  # all functions get the same changes
     if len(one_sided) == 1 and set(missed) <= RARE:
@@ -331,7 +332,7 @@ def is_causal(answer):
             "take .abs() of the difference before .max()"
         )
     if missed:
-        raise Wrong(f"True for {missed[0]}: {why_missed(set(missed), moved, tries)}")
+        raise Wrong(f"True for {missed[0]}: {why_missed(set(missed), moved, tries, shortened)}")
     return f"{len(LEAKY)} leaks found, {len(CAUSAL)} causal functions cleared"
 
 

@@ -196,7 +196,14 @@ def reshaped(x, w_q, w_k, w_v):
     return filled(scores, -torch.inf).softmax(-1) @ x @ w_v
 
 
+def by_cutting(f, x):
+    """Compares with what comes out for the same text, cut off."""
+    out = f(x)
+    return all(torch.allclose(f(x[:, :t]), out[:, :t], atol=1e-5) for t in range(1, x.size(1)))
+
+
 CASES = [
+    ("is_causal", by_cutting, "cutting the text off"),
     ("window_weights", lambda T, n: band(T, n), "sums"),
     ("window_weights", lambda T, n: band(T, n) / n, "not by n"),
     ("window_weights", lambda T, n: mean(torch.ones(T, T).tril()), "whole past"),
