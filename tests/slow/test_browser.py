@@ -209,10 +209,24 @@ def drag(page, slider):
     page.mouse.up()
 
 
-# What a hand does with each kind of control, and which key moves it
+def choose_another(page, dropdown):
+    """Take the first option, or, if it is the one that is shown, the second."""
+    select = dropdown.locator("select")
+    select.select_option(index=int(select.evaluate("select => select.selectedIndex") == 0))
+
+
+def write_over(page, text):
+    """Put another line in, and leave with Enter."""
+    text.locator("input").fill("the")
+    page.keyboard.press("Enter")
+
+
+# What a hand does with each kind of control, and which keys move it
 KINDS = {
-    "widget-slider": (drag, "ArrowRight"),
-    "widget-checkbox": (lambda page, control: control.locator("input").click(), "Space"),
+    "widget-slider": (drag, ["ArrowRight"]),
+    "widget-checkbox": (lambda page, control: control.locator("input").click(), ["Space"]),
+    "widget-dropdown": (choose_another, ["ArrowDown"]),
+    "widget-text": (write_over, ["End", "e", "Enter"]),
 }
 
 
@@ -260,8 +274,8 @@ def test_the_keyboard_alone_reaches_and_moves_every_control(path, lab, page):
             page.keyboard.press("ArrowUp")
         for control in controls(cell).all():
             tab_to(page, control)
-            _, key = KINDS[kind(control)]
-            moves_the_figure(page, cell, control, lambda: page.keyboard.press(key))
+            _, keys = KINDS[kind(control)]
+            moves_the_figure(page, cell, control, lambda: [page.keyboard.press(k) for k in keys])
         page.keyboard.press("Escape")
 
 
