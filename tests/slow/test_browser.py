@@ -225,7 +225,7 @@ def write_over(page, text):
 KINDS = {
     "widget-slider": (drag, ["ArrowRight"]),
     "widget-checkbox": (lambda page, control: control.locator("input").click(), ["Space"]),
-    "widget-dropdown": (choose_another, ["ArrowDown"]),
+    "widget-dropdown": (choose_another, ["ArrowRight"]),  # JupyterLab keeps ArrowDown for itself
     "widget-text": (write_over, ["End", "e", "Enter"]),
 }
 
