@@ -1,444 +1,280 @@
-"""Checks of notebook 07's exercises."""
+"""Checks of notebook 06's exercises."""
 
-from unittest import mock
+import math
 
 import torch
 
-from mygpt.checks import Wrong, call, compare, compare_number, exercise, forbidden, same
-from mygpt_helpers import GPT, GPTConfig
-
-# a hint and what it stands for: a line each
-# fmt: off
+from mygpt.checks import Wrong, call, compare, compare_number, exercise, same, truth
+from mygpt_helpers import GPTConfig
 
 
 @exercise
-def with_temperature(answer):
-    logits = torch.tensor(
-        [[2.0, 1.0, 0.0, -1.0], [0.5, 3.0, -2.0, 2.5], [-1.0, -3.0, 0.0, -0.5]]
-    )  # (B, V)
+def own_gradient(answer):
+    def fresh_before(model, optimizer, x, y):
+        _, loss = model(x, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
-    def softmax(scores, dim=-1):
-        return torch.nn.functional.softmax(scores, dim=dim)
+    def fresh_after(model, optimizer, x, y):
+        model(x, y)[1].backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
-    for temperature in (0.5, 2.0):
-        given = logits.clone()
-        p = softmax(logits)
-        compare(
-            call(answer, given, temperature),
-            softmax(logits / temperature),
-            {
-                "multiplied by the temperature: divide, so that a high one makes the logits alike":
-                    softmax(logits * temperature),
-                "the probabilities were divided: divide the logits, then softmax": p / temperature,
-                "the probabilities were divided and made to sum to 1 again, which changes nothing: divide the logits":
-                    p,
-                "softmax twice: divide the logits, then one softmax": softmax(p / temperature),
-                "softmax over the batch: each row by itself, dim=-1":
-                    softmax(logits / temperature, dim=0),
-                "these are logits still: softmax makes probabilities of them": logits / temperature,
-                "the temperature was subtracted, which softmax does not notice: divide":
-                    softmax(logits - temperature),
-                "p ** temperature: the power is 1 / temperature": p**temperature,
-                "p ** (1 / temperature) does not sum to 1 yet: divide by the row's sum":
-                    p ** (1 / temperature),
-            },
-            f"softmax(logits / temperature) is wanted, at temperature {temperature}",
-        )
-        if not torch.equal(given, logits):
-            raise Wrong(
-                "the logits themselves were changed, by /=: write logits / temperature, which makes new ones"
-            )
-    division = {
-        "division by zero": "temperature 0 needs a line of its own: probability 1 for the likeliest",
-        "Class values": "the likeliest of each row is wanted, argmax(dim=-1)",
-    }
-    greedy = call(answer, logits.clone(), 0, explain=division)
-    likeliest = logits.argmax(dim=-1)
-    if isinstance(greedy, torch.Tensor) and greedy.isnan().any():
-        raise Wrong(
-            "at temperature 0 it divides by zero (nan): probability 1 for the likeliest, as a case of its own"
-        )
-    compare(
-        greedy,
-        torch.nn.functional.one_hot(likeliest, 4),
-        {
-            "at temperature 0 these are the ids: probabilities are wanted, 1 for the likeliest and 0 for all others":
-                likeliest,
-            "at temperature 0 these are the ids: probabilities (B, V) are wanted":
-                likeliest[:, None],
-            "temperature 0 is not 1: all the probability goes to the likeliest": softmax(logits),
-            "at temperature 0 one row was taken for all: the likeliest of each row, dim=-1":
-                torch.eye(4)[logits.argmax() % 4].expand(3, 4),
-        },
-        "at temperature 0 each row must have 1 for its likeliest and 0 for all others",
-        what="the answer for temperature 0",
+    def set_to_zero(model, optimizer, x, y):
+        model.zero_grad(set_to_none=False)
+        model(x, y)[1].backward()
+        optimizer.step()
+
+    def never(model, optimizer, x, y):
+        model(x, y)[1].backward()
+        optimizer.step()
+
+    def too_late(model, optimizer, x, y):
+        model(x, y)[1].backward()
+        optimizer.zero_grad()
+        optimizer.step()
+
+    def all_but(share):
+        """A step that clears all gradients but that of the parameter at this share of their list."""
+
+        def step(model, optimizer, x, y):
+            parameters = list(model.parameters())
+            kept = parameters[round(share * (len(parameters) - 1))]
+            for parameter in parameters:
+                parameter.grad = parameter.grad if parameter is kept else None
+            model(x, y)[1].backward()
+            optimizer.step()
+
+        return step
+
+    forgets_one = (
+        "a step that clears all gradients but one was called right: look at every parameter"
     )
-    if not torch.as_tensor(greedy).is_floating_point():
-        raise Wrong(
-            "at temperature 0 these are whole numbers: make them floating-point, .float(), as all probabilities are"
-        )
-    close = torch.tensor([[1.0, 1.000001, 0.0, -1.0], [2.0, 0.5, -1.0, 2.0]])  # a near tie, a tie
-    near, tie = torch.as_tensor(call(answer, close.clone(), 0)).double()
-    if not same(near, [0, 1, 0, 0]):
-        raise Wrong(
-            "temperature 0 is the limit, not a very small temperature: of two nearly equal logits the larger still gets all"
-        )
-    if not same(tie.sum(), 1) or not same(tie[[1, 2]], [0, 0]):
-        raise Wrong(
-            "at temperature 0 two equal logits got probability 1 each: a row must sum to 1, so take one of them (argmax)"
-        )
-    return "and temperature 0 is greedy"
 
-
-@exercise
-def keep_top_p(answer):
-    probs = torch.tensor(
-        [  # (B, V), in no order; the rows keep different numbers of tokens
-            [0.05, 0.15, 0.50, 0.20, 0.10],
-            [0.02, 0.90, 0.03, 0.01, 0.04],
-            [0.19, 0.21, 0.18, 0.22, 0.20],
-        ]
-    )
-    logits = probs.log() + torch.tensor(
-        [[3.0], [-2.0], [2.0]]
-    )  # no logarithms of probabilities any more
-
-    def dropped(p, values=probs, descending=True, late=0):
-        """Where the sum of those before is p already, `late` places further on."""
-        ordered, order = values.sort(dim=-1, descending=descending)
-        drop = ordered.cumsum(dim=-1) - ordered >= p
-        drop = torch.nn.functional.pad(drop, (late, 0))[:, : drop.size(1)]
-        return torch.zeros_like(drop).scatter(-1, order, drop)
-
-    for p in (0.75, 0.3, 1.0):
-        given = logits.clone()
-        got = call(
-            answer, given, p, explain={"must match the size": "a sum over a row needs keepdim=True"}
-        )
-        if not isinstance(got, torch.Tensor) or got.shape != logits.shape:
-            kind = (
-                f"shape {tuple(got.shape)}"
-                if isinstance(got, torch.Tensor)
-                else f"a {type(got).__name__}"
-            )
-            raise Wrong(
-                f"the answer is {kind}: logits of shape {tuple(logits.shape)} are wanted, -inf for what is dropped"
-            )
-        if not torch.equal(given, logits):
-            raise Wrong(
-                "the logits themselves were changed: masked_fill, without the underscore, makes new ones"
-            )
-        right, drop = dropped(p), torch.isneginf(got)
-        ordered = probs.sort(dim=-1, descending=True).values
-        everything = probs.flatten()[None] / 3
-        short = torch.zeros_like(right).scatter(
-            -1, probs.argsort(dim=-1, descending=True), ordered.cumsum(dim=-1) > p
-        )
-        mistakes = {
-            "the token that reaches p was dropped: drop where the sum of those *before* a token is p already": short,
-            "one token too many stays: the set is complete as soon as its sum reaches p": dropped(
-                p, late=1
-            ),
-            "the mask is in sorted order: scatter it back to where each token stands": ordered.cumsum(
-                dim=-1
-            )
-            - ordered
-            >= p,
-            "the least likely were kept: sort with descending=True; if you do, sum along each row, not down the batch, cumsum(dim=-1)": dropped(
-                p, descending=False
-            ),
-            "gather is not the inverse of sort: use scatter (or gather with order.argsort(-1))": (
-                ordered.cumsum(dim=-1) - ordered >= p
-            ).gather(-1, probs.argsort(dim=-1, descending=True)),
-            "the sum ran down the batch: along each row, cumsum(dim=-1)": torch.zeros_like(
-                right
-            ).scatter(
-                -1, probs.argsort(dim=-1, descending=True), ordered.cumsum(dim=0) - ordered >= p
-            ),
-            "the kept and the dropped are swapped": ~right,
-            "each token was compared with p by itself: add up the likeliest until they reach p": probs
-            < p,
-            "each token was compared with 1 - p by itself: add up the likeliest until they reach p": probs
-            < 1 - p,
-            "one threshold for the whole batch: each row by itself, dim=-1": dropped(
-                p, everything
-            ).view(3, 5),
-            "the sum ran over the logits: softmax first": dropped(p, logits),
-            "softmax over the batch: each row by itself, dim=-1": dropped(
-                p, torch.nn.functional.softmax(logits, dim=0)
-            ),
-        }
-        if right.any() and not drop.any():
-            if same(got[~right], logits[~right]) and not same(got, logits):
-                raise Wrong(
-                    "what is dropped got a finite number: -inf is the one that softmax always makes 0"
-                )
-            if (got >= 0).all() and (got <= 1).all():
-                raise Wrong("these are probabilities: return logits, with -inf for what is dropped")
-            raise Wrong(f"with p = {p} nothing was dropped")
-        for hint, wrong in mistakes.items():
-            if torch.equal(drop, wrong) and not torch.equal(wrong, right):
-                raise Wrong(hint)
-        if not torch.equal(drop, right):
-            kept, wanted = ((~mask).sum(dim=-1).tolist() for mask in (drop, right))
-            if kept == wanted:
-                raise Wrong(
-                    f"with p = {p} the rows keep {kept} tokens, as they should, but not the likeliest"
-                )
-            raise Wrong(f"with p = {p} the rows should keep {wanted} tokens, not {kept}")
-        softmax = torch.nn.functional.softmax(got, dim=-1)
-        kept = probs.masked_fill(right, 0)
-        compare(
-            softmax,
-            kept / kept.sum(dim=-1, keepdim=True),
-            {
-                "what stays are probabilities: return their logits as they were":
-                    torch.nn.functional.softmax(probs.masked_fill(right, -torch.inf), -1),
-            },
-            "the right tokens stay, but not with their own logits",
-        )
-    for p, wanted in ((0.25, 1), (0.5, 2)):  # powers of two: these sums are exact
-        kept = int((~torch.isneginf(call(answer, torch.zeros(1, 4), p))).sum())
-        if kept == 4:
-            raise Wrong(
-                f"of four equal logits all stay at p = {p}, not {wanted}: a threshold cannot tell them apart; "
-                "decide in sorted order, and scatter what is dropped back"
-            )
-        if kept != wanted:
-            raise Wrong(
-                f"from 0.25, 0.25, 0.25, 0.25 it keeps {kept} at p = {p}, not {wanted}: a sum equal to p has reached it, >= and not >"
-            )
-    return "each row keeps as many as it needs"
-
-
-@exercise
-def attend_one(answer):
-    B, nh, block_size, hs = 2, 3, 7, 5
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(*shape):
-        return torch.randn(*shape, generator=generator)
-
-    for length, rubbish in ((4, 1.0), (0, 1.0), (6, 1.0), (4, torch.nan)):
-        q, k, v = (draw(B, nh, 1, hs) for _ in range(3))
-        keys, values = 3 * draw(B, nh, block_size, hs), draw(B, nh, block_size, hs)
-        keys[:, :, length:] *= rubbish  # what no token wrote yet; torch.empty may hold nan
-        values[:, :, length:] *= rubbish
-        after_k, after_v = keys.clone(), values.clone()
-        after_k[:, :, length : length + 1], after_v[:, :, length : length + 1] = k, v
-
-        def attend(to_k, to_v, scale=hs**-0.5, dim=-1):
-            weights = torch.nn.functional.softmax(q @ to_k.transpose(-2, -1) * scale, dim=dim)
-            return weights @ to_v
-
-        given_k, given_v = keys.clone(), values.clone()
-        got = call(
-            answer,
-            q.clone(),
-            k.clone(),
-            v.clone(),
-            given_k,
-            given_v,
-            length,
-            explain={
-                "must match": "the stores' axes are (B, nh, block_size, hs): the tokens stand in the third",
-                "number of sizes": "keys[:, :, length] has no axis for the token: keys[:, :, length : length + 1] has",
-            },
-        )
-        n = length + 1
-        right_k, right_v = after_k[:, :, :n], after_v[:, :, :n]
-        if isinstance(got, torch.Tensor) and got.isnan().any() and rubbish != 1.0:
-            raise Wrong(
-                "right while the rows that no token wrote hold numbers; but they may hold nan, and a weight of 0 times nan is nan: "
-                "read only the first length + 1 rows"
-            )
-        mistakes = {
-            "it read the whole store, rubbish and all: only the first length + 1 places hold tokens": attend(
-                after_k, after_v
-            ),
-            "the token does not see itself: after writing, the first length + 1 places count": attend(
-                keys[:, :, :length], values[:, :, :length]
-            )
-            if length
-            else torch.zeros(0),
-            "is_causal=True lines up the one query with the first key, so it sees that alone: no mask is needed": attend(
-                right_k[:, :, :1], right_v[:, :, :1]
-            ),
-            "the new key and value did not stand at place `length` when it read: write them there first": attend(
-                keys[:, :, :n], values[:, :, :n]
-            ),
-            "the new key was not written before reading": attend(keys[:, :, :n], right_v),
-            "the new value was not written before reading": attend(right_k, values[:, :, :n]),
-            "k and v are swapped": attend(right_v, right_k),
-            "not scaled: multiply the scores by head_size ** -0.5": attend(
-                right_k, right_v, scale=1.0
-            ),
-            "scaled by block_size: by head_size ** -0.5": attend(
-                right_k, right_v, scale=block_size**-0.5
-            ),
-            "scaled by the number of tokens: by head_size ** -0.5": attend(
-                right_k, right_v, scale=n**-0.5
-            ),
-            "softmax over the queries: over the keys, dim=-1": attend(right_k, right_v, dim=-2),
-            "it only looked at itself: all keys in the store are its past": v,
-            "one place too many was read: length + 1 places hold tokens": attend(
-                after_k[:, :, : n + 1], after_v[:, :, : n + 1]
-            )
-            if length < block_size - 1
-            else torch.zeros(0),
-        }
-        compare(
-            got,
-            attend(right_k, right_v),
-            mistakes,
-            "softmax(q · keys / sqrt(hs)) · values is wanted, over the tokens held and the new one",
-            what="the output",
-        )
-        for name, store, before, after in (
-            ("key", given_k, keys, after_k),
-            ("value", given_v, values, after_v),
-        ):
-            if torch.equal(store.nan_to_num(), before.nan_to_num()):
-                raise Wrong(
-                    f"the output is right, but the new {name} was not written into the store: the next token will miss it"
-                )
-            if not torch.equal(store.nan_to_num(), after.nan_to_num()):
-                raise Wrong(
-                    f"the output is right, but the store of {name}s has changed elsewhere than at place {length}"
-                )
-    return "one query, all its past, no mask; and the next token finds the new key"
-
-
-@exercise
-def cache_bytes(answer):
-    configs = (
-        (GPTConfig(vocab_size=11, block_size=7, n_layer=3, n_head=5, n_embd=20), 13, 4),
-        (GPTConfig(), 1, 4),
+    cases = (
         (
-            GPTConfig(
-                vocab_size=50257, block_size=1024, n_layer=12, n_head=12, n_embd=768, bias=True
-            ),
-            8,
-            2,
+            fresh_before,
+            True,
+            "a right step was called wrong, one that calls zero_grad just before backward",
         ),
+        (
+            never,
+            False,
+            "a step that never calls zero_grad was called right: in the first step there is nothing to add to, so "
+            "look at two in a row, with different batches",
+        ),
+        (
+            fresh_after,
+            True,
+            "a right step was called wrong, one that calls zero_grad at its end: that serves the next step as well",
+        ),
+        (set_to_zero, True, "a right step was called wrong: zeros in .grad are as good as None"),
+        (
+            too_late,
+            False,
+            "a step that calls zero_grad after backward was called right: it never moves the weights",
+        ),
+        *((all_but(share), False, forgets_one) for share in (0, 0.5, 1)),
     )
-    for config, B, size in configs:
-        got = call(answer, config, B, size)
-        L, T, C, nh, V = (
-            config.n_layer,
-            config.block_size,
-            config.n_embd,
-            config.n_head,
-            config.vocab_size,
+    none = {
+        "NoneType": "a parameter's .grad is None until the first backward, and again after zero_grad"
+    }
+    with torch.enable_grad():  # notebook 07 switches gradients off
+        got = [(call(answer, step, explain=none), right, hint) for step, right, hint in cases]
+    results = [truth(result) for result, _, _ in got]
+    if len(set(results)) == 1:
+        raise Wrong(
+            f"{results[0]} for every step: three of the eight tried here are right, five wrong"
         )
-        right = 2 * L * B * T * C * size
-        mistakes = {
-            "keys or values alone: the cache holds both": right // 2,
-            "queries were counted too: only keys and values are read again": right * 3 // 2,
-            "one layer: each of the n_layer has its own": right // L,
-            "one text: each of the batch has its own": right // B,
-            "numbers, not bytes: each takes bytes_per_number": right // size,
-            "bits: bytes are wanted": right * 8,
-            "block_size was counted twice: one key and one value for each of block_size tokens": right
-            * T,
-            "4 bytes a number, whatever it is given: bytes_per_number": right // size * 4,
-            "bytes_per_number was counted twice": right * size,
-            "one head's share: n_head heads of head_size make n_embd": right // nh,
-            "n_head and n_embd were both counted: n_embd holds all heads already": right * nh,
-            "one token: there is room for block_size of them": right // T,
-            "the attention weights (T × T) are not kept: only keys and values": right // C * T,
-            "vocab_size has no part in it: the entries of a key are n_embd": right // C * V,
-        }
-        compare_number(
-            got, right, mistakes, f"the bytes of {config}, {B} texts, {size} bytes a number"
-        )
-    return f"{right:,} bytes for GPT-2's smallest, {B} texts, {size} bytes a number"
+    if results == [not right for _, right, _ in got]:
+        raise Wrong("the wrong way round: True for a step that uses its own batch's gradient alone")
+    for result, (_, right, hint) in zip(results, got):
+        if result != right:
+            raise Wrong(hint)
+    return "three right steps passed, five wrong ones did not"
 
 
 @exercise
-def write_past_limit(answer):
-    torch.manual_seed(0)
-    config = GPTConfig(vocab_size=13, block_size=8, n_layer=2, n_head=3, n_embd=24, dropout=0.0)
-    model = GPT(config).eval()
-    for parameter in model.parameters():  # opinions far enough apart that a wrong context shows
-        if parameter.dim() == 2:
-            parameter.data *= 10
-    read, embed = [], GPT.embed
-    half_moved = (
-        "the window moved by block_size // 2, or kept block_size - stride tokens: the token just chosen counts too, "
-        "so block_size + 1 - stride must remain"
-    )
+def learning_rate(answer):
+    steps, warmup, high, low = 50, 10, 0.8, 0.1
 
-    def watch(self, idx, start=0):
-        read.append(idx.size(1))
-        return embed(self, idx, start)
-
-    for T, n, stride in ((3, 4, 3), (5, 19, 3), (5, 19, 1), (2, 20, 8)):
-        idx = torch.randint(13, (2, T), generator=torch.Generator().manual_seed(T))
-        right = model.generate(idx, n, temperature=0, stride=stride)
-        half = model.generate(idx, n, temperature=0)
-        ready_made = forbidden("write the loop: do without generate and stream")
-        read.clear()
-        with (
-            mock.patch.multiple(GPT, embed=watch, generate=ready_made, stream=ready_made),
-            torch.no_grad(),
-        ):
-            got = call(
-                answer,
-                model,
-                idx.clone(),
-                n,
-                stride,
-                explain={
-                    "exceed block_size": "the cache is full: what it holds has lost its place, so it must be filled again",
-                },
-            )
-        if isinstance(got, torch.Tensor) and got.shape == (2, n):
-            raise Wrong("only the new tokens: return the prompt and what follows it")
-        if isinstance(got, torch.Tensor) and got.dim() == 2 and got.size(1) < T + n:
-            raise Wrong("the text itself was cut: keep it apart from the window")
-        place = ""
-        if (
-            isinstance(got, torch.Tensor)
-            and got.shape == right.shape
-            and not torch.equal(got, right)
-        ):
-            first = int((got != right).any(dim=0).nonzero()[0])
-            if first < config.block_size:
-                raise Wrong(
-                    f"prompt of {T}: token {first + 1} is wrong, long before the window is full: feed the cache what it has not read yet"
-                )
-            if first == config.block_size:
-                raise Wrong(
-                    "the first token past block_size is wrong: it must still see the last tokens before the window moves"
-                )
-            for keep in range(
-                1, config.block_size + 1
-            ):  # read afresh, but the window moves otherwise
-                text = window = idx
-                while text.size(1) < T + n and keep != config.block_size + 1 - stride:
-                    next_id = model(window)[0][:, -1].argmax(dim=-1, keepdim=True)
-                    text, window = (
-                        torch.cat([text, next_id], dim=1),
-                        torch.cat([window, next_id], dim=1),
-                    )
-                    window = window if window.size(1) <= config.block_size else window[:, -keep:]
-                if torch.equal(got, text) and not torch.equal(got, half):
-                    raise Wrong(
-                        f"the window keeps {keep} tokens when it moves: block_size + 1 - stride must remain"
-                    )
-            place = f" (the first wrong token is number {first + 1}, block_size is {config.block_size}, stride {stride})"
-        compare(
-            got,
-            right,
-            {half_moved: half},
-            (
-                f"past block_size the text is not that of a model which reads the window afresh{place}: every key kept belongs to a "
-                "position its token no longer has"
-            ),
+    def curve(
+        rise=lambda s: (s + 1) / warmup * high,
+        start=warmup,
+        end=steps,
+        bend=lambda d: (1 + math.cos(math.pi * d)) / 2,
+        low=low,
+        reach=high - low,
+        begin=warmup,
+    ):
+        return torch.tensor(
+            [
+                rise(s) if s < begin else low + reach * bend((s - start) / (end - start))
+                for s in range(steps)
+            ]
         )
-        if sum(read) > T + n * max(1, config.block_size // stride) + config.block_size:
-            raise Wrong(
-                f"the text is right, but {sum(read)} positions were computed for {n} tokens: read the window again only when it moves"
+
+    got = [call(answer, s, steps, warmup, high, low) for s in range(steps)]
+    try:
+        got = torch.stack([torch.as_tensor(rate, dtype=torch.float32).reshape(()) for rate in got])
+    except Exception:
+        raise Wrong("return one number, the learning rate of this step") from None
+    compare(
+        got,
+        curve(),
+        {
+            "step 0 has a learning rate of 0, so it does nothing: take (step + 1) / warmup": curve(
+                lambda s: s / warmup * high
+            ),
+            "the warm-up starts at low: it starts near 0": curve(
+                lambda s: low + (s + 1) / warmup * (high - low)
+            ),
+            "the warm-up starts at low, and below the first step: it is (step + 1) / warmup of high": curve(
+                lambda s: low + s / warmup * (high - low)
+            ),
+            "there is no warm-up: the first `warmup` steps rise to high": curve(start=0, begin=0),
+            "no warm-up, though the cosine waits for it: the first `warmup` steps rise to high": curve(
+                lambda s: high
+            ),
+            "the cosine began at step 0: it begins when the warm-up is over, so count step - warmup of steps - warmup": curve(
+                start=0
+            ),
+            "the cosine reaches low too early: divide step - warmup by steps - warmup": curve(
+                end=steps - warmup
+            ),
+            "the cosine reaches low one step too early: d is 1 in step `steps`, just after the last": curve(
+                end=steps - 1
+            ),
+            "the cosine does not reach low: divide step - warmup by steps - warmup, not by steps": curve(
+                end=steps + warmup
+            ),
+            "step `warmup` belongs to the cosine: its rate is high, not more": curve(
+                begin=warmup + 1
+            ),
+            "it goes down to 0: it must end at low": curve(low=0.0, reach=high),
+            "after the warm-up it jumps above high: the part that sinks is high - low": curve(
+                reach=high
+            ),
+            "a straight line down: half a cosine is wanted": curve(bend=lambda d: 1 - d),
+            "it rises after the warm-up: (1 + cos) / 2 goes from 1 to 0, (1 - cos) / 2 the other way": curve(
+                bend=lambda d: (1 - math.cos(math.pi * d)) / 2
+            ),
+            "a whole cosine, down and up again: half of one is wanted, so π and not 2π": curve(
+                bend=lambda d: (1 + math.cos(2 * math.pi * d)) / 2
+            ),
+            "the cosine without π: from 0 to 1 it hardly bends": curve(
+                bend=lambda d: (1 + math.cos(d)) / 2
+            ),
+            "cos goes down to -1, so the rate goes below low: halve 1 + cos": curve(
+                bend=lambda d: math.cos(math.pi * d)
+            ),
+            "1 + cos is 2 at first: halve it": curve(bend=lambda d: 1 + math.cos(math.pi * d)),
+            "it stays at high after the warm-up: bring it down to low": curve(bend=lambda d: 1.0),
+            "the whole is multiplied by (step + 1) / steps: the warm-up takes `warmup` steps": torch.arange(
+                1, steps + 1
             )
-    return "keys of positions that have passed are never used again"
+            / steps
+            * high,
+        },
+        "a straight line to high in `warmup` steps, then low + (high - low) (1 + cos(π d)) / 2 with d from 0 to 1 is wanted",
+        "the curve over 50 steps",
+    )
+    other = [
+        0.5 * (s + 1) / 4 if s < 4 else 0.2 + 0.3 * (1 + math.cos(math.pi * (s - 4) / 26)) / 2
+        for s in range(30)
+    ]
+    if not same([float(call(answer, s, 30, 4, 0.5, 0.2)) for s in range(30)], other):
+        raise Wrong(
+            "right for 50 steps, 10 of them warm-up, and for no others: use the arguments, no numbers of your own"
+        )
+    return "up in a straight line, down in half a cosine"
+
+
+@exercise
+def needed_to_resume(answer):
+    answer = call(answer) if callable(answer) or answer is ... else answer
+    try:
+        parts = {answer} if isinstance(answer, str) else set(answer)
+    except TypeError:
+        raise Wrong(
+            f'it is a {type(answer).__name__}: a set of words is wanted, such as {{"weights", "time"}}'
+        ) from None
+    missing = {  # in the order in which they hurt
+        "weights": "without the weights nothing that was learned is there",
+        "optimizer": "AdamW remembers averages of the gradients: without them its first steps go elsewhere",
+        "step": "the schedule goes by the number of the step: without it the warm-up begins again",
+        "batches": "without the state of the batch generator the first batches come a second time",
+        "dropout": "dropout draws from the global generator: without its state other entries are dropped",
+    }
+    extra = {
+        "gradients": "zero_grad clears them before the next batch's are added",
+        "logits": "they are computed anew from each batch",
+        "time": "no number in the weights depends on the clock",
+    }
+    unknown = [part for part in parts if part not in missing and part not in extra]
+    if unknown:
+        raise Wrong(f"{unknown[0]!r} is none of {', '.join(sorted({**missing, **extra}))}")
+    for part, reason in missing.items():
+        if part not in parts:
+            raise Wrong(f"{part!r} is missing: {reason}")
+    for part, reason in extra.items():
+        if part in parts:
+            raise Wrong(f"{part!r} need not be kept: {reason}")
+    return "five parts, and each has a memory"
+
+
+@exercise
+def flops_per_token(answer):
+    for config in (
+        GPTConfig(vocab_size=11, block_size=8, n_layer=3, n_head=5, n_embd=20),
+        GPTConfig(vocab_size=13, block_size=33, n_layer=2, n_head=3, n_embd=12),
+    ):
+        V, T, L, C = config.vocab_size, config.block_size, config.n_layer, config.n_embd
+
+        def total(qkv=6, proj=2, mlp=16, attention=4 * T, head=2 * V * C, times=3, layers=L):
+            return times * (layers * ((qkv + proj + mlp) * C**2 + attention * C) + head)
+
+        got = call(answer, config)
+        n = V * C + T * C + L * (12 * C**2 + 2 * C) + C
+        mistakes = {
+            "this is the forward pass alone: the backward pass costs twice as much again": total(
+                times=1
+            ),
+            "the backward pass costs twice the forward pass, so three times in all, not twice": total(
+                times=2
+            ),
+            "multiplications alone were counted: each comes with an addition, so twice as many": total()
+            / 2,
+            "forward pass alone, multiplications alone: six times as many": total() / 6,
+            "the attention's two products over T are missing: 2 T C each": total(attention=0),
+            "attention has two products over T, scores and the weighted sum, both in full: one was counted, or half of each": total(
+                attention=2 * T
+            ),
+            "over T each product is 2 T C per token and layer, over all heads; there are two of them": total(
+                attention=8 * T
+            ),
+            "the heads were counted n_head times: together they are C wide": total(
+                attention=4 * T * config.n_head
+            ),
+            "one head's size was taken for C in the attention's products: all heads together are C wide": total(
+                attention=4 * T / config.n_head
+            ),
+            "T squared is for all T tokens of a window: for one token it is T": total(
+                attention=4 * T * T
+            ),
+            "the output head is missing: C × V": total(head=0),
+            "one block was counted: there are n_layer": total(layers=1),
+            "attention's output projection is missing": total(proj=0),
+            "queries, keys and values are three matrices of C × C": total(qkv=2),
+            "the feed-forward layer has two matrices of C × 4C": total(mlp=8),
+            "this is 6 × the parameters: an estimate for large models; it counts the position embedding, which is only added, and "
+            "leaves out the attention's products": 6 * n,
+            "2 × the parameters: an estimate of the forward pass alone": 2 * n,
+            "this is for a whole window: divide by T": total() * T,
+            "the token embedding is looked up, not multiplied: it costs nothing on the way in": total(
+                head=4 * V * C
+            ),
+        }
+        compare_number(got, total(), mistakes, f"FLOPs per token of {config}")
+    return "as torch counts them"
