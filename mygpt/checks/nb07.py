@@ -1,4 +1,4 @@
-"""Checks of notebook 06's exercises."""
+"""Checks of notebook 07's exercises."""
 
 import math
 
@@ -80,7 +80,7 @@ def own_gradient(answer):
     none = {
         "NoneType": "a parameter's .grad is None until the first backward, and again after zero_grad"
     }
-    with torch.enable_grad():  # notebook 07 switches gradients off
+    with torch.enable_grad():  # notebook 08 switches gradients off
         got = [(call(answer, step, explain=none), right, hint) for step, right, hint in cases]
     results = [truth(result) for result, _, _ in got]
     if len(set(results)) == 1:

@@ -1,4 +1,4 @@
-"""Checks of notebook 07's exercises."""
+"""Checks of notebook 08's exercises."""
 
 from unittest import mock
 

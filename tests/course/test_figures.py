@@ -383,7 +383,7 @@ def test_networks_are_bars_and_counted_models_are_lines(runs):
     ax = plots.loss_ladder(ladder.rungs("full")).axes[0]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [
         "bigram (01)",
-        "full training (06)",
+        "full training (07)",
     ]
     assert [bar.get_width() for bar in ax.patches] == [2.48, 1.6]
     drawn = {line.get_paths()[0].vertices[0, 0] for line in ax.collections}
@@ -394,7 +394,7 @@ def test_each_network_says_on_which_side_of_the_five_gram_it_is(runs, displayed)
     reference(bigram=2.48, five_gram=1.67, blocks=1.9, full=1.6)
     ladder.show_losses("full")
     (_, metadata, _), (table, _, _) = displayed
-    for words in ("blocks (05) 1.900, above the 5-gram", "(06) 1.600, beats the 5-gram"):
+    for words in ("blocks (05) 1.900, above the 5-gram", "(07) 1.600, beats the 5-gram"):
         assert words in metadata["image/png"]["alt"]
     assert "| no, 0.230 above it |" in table.data and "| yes, by 0.070 |" in table.data
     # Before the course comes to the 5-gram, nothing is said of it.

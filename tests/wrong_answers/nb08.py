@@ -1,4 +1,4 @@
-"""Wrong answers to notebook 07's exercises: (check, answer, words its hint must hold)."""
+"""Wrong answers to notebook 08's exercises: (check, answer, words its hint must hold)."""
 
 import torch
 from torch.nn import functional as F
