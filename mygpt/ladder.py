@@ -24,6 +24,7 @@ STAGES = {  # key: name on the ladder, in the order of the course
     "single_head": "one head (03)",
     "multi_head": "four heads (04)",
     "blocks": "blocks (05)",
+    "gpt": "the whole GPT (06)",
     "full": "full training (07)",
 }
 # These are counted, not trained. All others are networks.
