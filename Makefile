@@ -97,7 +97,7 @@ test-all: test $(READY)-book $(READY)-browser  ## test, and all that takes longe
 notebooks: $(READY)-dev  ## run the notebooks in full and save them (NB=03: only that one)
 	@$(PY) tools/run_notebooks.py $(NB) $(ARGS)
 
-reference: $(READY)-dev  ## train the laptop preset with five seeds, or PRESET=gpu: reference curves and model
+reference: $(READY)-dev  ## train the laptop preset with five seeds (or PRESET=gpu, ablations): what the course compares with
 	@$(PY) tools/make_reference.py $(PRESET)
 
 bench: $(READY)-dev  ## measure speeds side by side

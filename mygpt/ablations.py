@@ -9,7 +9,7 @@ measures all of them with three seeds; `load_losses` reads what it found.
 """
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
@@ -159,18 +159,26 @@ def variant(name, config):
 
 
 def measure(name, seed, steps):
-    """Train a variant of the laptop preset for so many steps -> its validation loss, in nats.
-
-    The learning rate is the preset's, with its warm-up, and its cosine ends with the run.
-    """
+    """Train a variant of the laptop preset for so many steps -> its validation loss, in nats."""
     text = load_text()
     tokenizer = CharTokenizer.from_text(text)
     train_data, val_data = split(encode_text(tokenizer, text))
-    config, recipe = PRESETS["laptop"]
     torch.manual_seed(seed)
-    model = variant(name, config)
-    recipe = replace(recipe, steps=steps, eval_interval=steps, seed=seed, precision="fp32")
-    return train(model, train_data, val_data, recipe).val_loss[-1]
+    model = variant(name, PRESETS["laptop"][0])
+    return train(model, train_data, val_data, replace(recipe(steps), seed=seed)).val_loss[-1]
+
+
+def recipe(steps):
+    """The laptop preset's, in float32; its warm-up is the same, and its cosine ends with the run."""
+    return replace(PRESETS["laptop"][1], steps=steps, eval_interval=steps, precision="fp32")
+
+
+def settings():
+    """What the reference's runs have in common, as plain numbers."""
+    shared = asdict(recipe(min(STEPS)))
+    for its_own in ("steps", "eval_interval", "seed"):
+        del shared[its_own]
+    return {"model": asdict(PRESETS["laptop"][0]), "training": shared}
 
 
 def load_losses(steps=600):
@@ -181,4 +189,4 @@ def load_losses(steps=600):
     measured = json.loads(REFERENCE.read_text(encoding="utf-8"))["losses"]
     if str(steps) not in measured:
         raise ValueError(f"no variant was trained for {steps} steps, only {', '.join(measured)}")
-    return measured[str(steps)]
+    return {name: list(seeds.values()) for name, seeds in measured[str(steps)].items()}

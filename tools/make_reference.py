@@ -3,6 +3,7 @@
     python tools/make_reference.py             the preset "laptop", seeds 1 to 5
     python tools/make_reference.py gpu 1 2 3   another preset, these seeds
     python tools/make_reference.py gpu 1 --as-is --note "why it was stopped"   a run that was stopped for good
+    python tools/make_reference.py ablations   the GPT with one part left out: data/reference/ablations.json
 
 Each run has its folder in runs/reference/ and goes on where it was stopped. Their curves become
 data/reference/<preset>.json; the best weights of the best run become data/<preset>.safetensors, in
@@ -22,6 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from mygpt import ablations  # noqa: E402
 from mygpt.__main__ import main as mygpt  # noqa: E402
 from mygpt.checkpoints import load_checkpoint, load_model, save_model  # noqa: E402
 from mygpt.files import DATA, runs_folder, write_whole  # noqa: E402
@@ -114,6 +116,23 @@ def ship(preset, out, note):
     print(f"data/{path.name}: {path.stat().st_size:,} bytes, validation {loss:.4f} ± {error:.4f}")
 
 
+def make_ablations(seeds):
+    """Write data/reference/ablations.json. Losses that are there for this recipe are kept."""
+    path, settings = ablations.REFERENCE, ablations.settings()
+    made = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if made.get("settings") != settings:  # another recipe: nothing of it can be compared
+        made = {"settings": settings, "losses": {}}
+    for steps, names in ablations.STEPS.items():
+        losses = made["losses"].setdefault(str(steps), {})
+        for seed in seeds:
+            for name in names:
+                done = losses.setdefault(name, {})
+                if str(seed) not in done:
+                    done[str(seed)] = ablations.measure(name, seed, steps)
+                    write_whole(path, json.dumps({"device": device_name()} | made, indent=1) + "\n")
+                    print(f"{steps} steps, {name}, seed {seed}: {done[str(seed)]:.4f}")
+
+
 def device_name():
     device, threads = best_device(), torch.get_num_threads()
     return (
@@ -127,13 +146,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("preset", nargs="?", choices=PRESETS, default="laptop")
+    parser.add_argument("preset", nargs="?", choices=[*PRESETS, "ablations"], default="laptop")
     parser.add_argument("seeds", nargs="*", type=int)
     parser.add_argument(
         "--as-is", action="store_true", help="train nothing: take the runs as far as they are"
     )
     parser.add_argument("--note", default="", help="what else is to be known of these runs")
     args = parser.parse_args(arguments)
+    if args.preset == "ablations":
+        return make_ablations(args.seeds or [1, 2, 3])
     seeds = args.seeds or [1, 2, 3, 4, 5]
     for seed in seeds:
         if not args.as_is:

@@ -1,6 +1,5 @@
 """The variants of the GPT: what is left out is out, and nothing else is."""
 
-
 import pytest
 import torch
 

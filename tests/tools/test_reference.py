@@ -6,6 +6,7 @@ import json
 import pytest
 
 import make_reference
+from mygpt import ablations
 from mygpt.checkpoints import load_pretrained
 from mygpt.files import DATA
 from mygpt.judge import load_reference
@@ -104,3 +105,38 @@ def test_what_ships_predicts_as_well_as_its_card_says(name, length, off_by):
     _, val_data = split(encode_text(tokenizer, load_text("tinyshakespeare")))
     card = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
     assert evaluate(model, val_data[:length]) == pytest.approx(card["val_loss"], abs=off_by)
+
+
+# ----------------------------------------------------------------------------- the controlled ladder
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """Two variants, a file of their own, and what was measured, in order."""
+    measured = []
+
+    def measure(name, seed, steps):
+        measured.append((name, seed, steps))
+        return 2.0 + seed / 10
+
+    monkeypatch.setattr(ablations, "measure", measure)
+    monkeypatch.setattr(ablations, "REFERENCE", tmp_path / "ablations.json")
+    monkeypatch.setattr(ablations, "STEPS", {600: ("one head", "one block")})
+    return measured
+
+
+def test_each_variant_is_measured_with_three_seeds_and_kept(quick):
+    make_reference.main(["ablations"])
+    assert len(quick) == 6
+    assert ablations.load_losses(600) == {
+        name: [2.1, 2.2, 2.3] for name in ("one head", "one block")
+    }
+
+
+def test_what_was_measured_is_not_measured_again_unless_the_recipe_changes(quick, monkeypatch):
+    make_reference.main(["ablations", "1"])
+    make_reference.main(["ablations", "1", "2"])
+    assert [seed for _, seed, _ in quick] == [1, 1, 2, 2]
+    monkeypatch.setattr(ablations, "settings", lambda: {"another": "recipe"})
+    make_reference.main(["ablations", "1"])
+    assert len(quick) == 6 and ablations.load_losses(600)["one head"] == [2.1]
