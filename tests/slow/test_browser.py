@@ -313,7 +313,7 @@ import torch
 from mygpt_helpers import BigramLanguageModel
 from mygpt.train import TrainConfig
 data = torch.arange(1000) % 65
-history = train(BigramLanguageModel(65), data, data[:100], TrainConfig(steps=1, eval_interval=10))
+history = train(BigramLanguageModel(65), data, data[:100], TrainConfig(steps=1, eval_interval=10, block_size=8))
 """
 AFTER = "print('and on')"
 
