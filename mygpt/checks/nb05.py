@@ -3,9 +3,112 @@
 from unittest import mock
 
 import torch
+from torch.nn import functional as F
 
-from mygpt.checks import Wrong, call, compare, compare_number, exercise, forbidden
+from mygpt.checks import (
+    Wrong,
+    build,
+    call,
+    compare,
+    exercise,
+    forbidden,
+    give_weights,
+    own_or,  # noqa: F401  the notebook calls check.own_or
+    same,
+)
 from mygpt_helpers import GPTConfig
+
+
+@exercise
+def layer(answer):
+    x = torch.arange(1.0, 25.0).view(2, 3, 4)
+
+    def attention(x):
+        return 0.5 * x + 1
+
+    def feed_forward(x):
+        return x * x
+
+    a = x + attention(x)
+    turned = x + feed_forward(x)
+    given = x.clone()
+    got = call(answer, given, attention, feed_forward)
+    compare(
+        got,
+        a + feed_forward(a),
+        {
+            "one shortcut around both: add attention's output to x before feed_forward reads it": x
+            + feed_forward(attention(x)),
+            "no shortcut: add each sublayer's output to its input": feed_forward(attention(x)),
+            "the second shortcut starts from the old x: add to what came out of the first": x
+            + feed_forward(a),
+            "feed_forward reads attention's output alone: let it read the sum x + attention(x)": a
+            + feed_forward(attention(x)),
+            "both read the same x: feed_forward comes after attention": a + feed_forward(x),
+            "the other order: attention comes first": turned + attention(turned),
+            "the second shortcut is missing: add feed_forward's output to what it read": feed_forward(
+                a
+            ),
+            "the first shortcut is missing: add attention's output to x": attention(x)
+            + feed_forward(attention(x)),
+            "x came in twice: x + attention(x) already holds it": a + x + feed_forward(a),
+            "only attention so far: feed_forward comes next, with a shortcut of its own": a,
+        },
+        "two sublayers, one after the other; each reads the stream, and its output is added to it",
+    )
+    if not torch.equal(given, x):
+        raise Wrong("right, but your x += changed the caller's tensor: write x = x + ...")
+    return "two sublayers, two shortcuts"
+
+
+@exercise
+def feed_forward(answer):
+    B, T, C = 2, 3, 5
+    generator = torch.Generator().manual_seed(0)
+    fc = torch.randn(4 * C, C, generator=generator)
+    proj = torch.randn(C, 4 * C, generator=generator)
+    x = torch.randn(B, T, C, generator=generator)
+    config = GPTConfig(vocab_size=7, block_size=9, n_layer=1, n_head=1, n_embd=C, dropout=0.0)
+    module = build(answer, config)
+    give_weights(module, {"fc.weight": fc, "proj.weight": proj})
+
+    def out(bend, bend_again=lambda x: x):
+        return bend_again(bend(x @ fc.T) @ proj.T)
+
+    def gelu(x):
+        return F.gelu(x, approximate="tanh")
+
+    got = call(
+        module,
+        x.clone(),
+        explain={"mat1 and mat2": "fc goes from C to 4C, proj from 4C back to C"},
+    )
+    compare(
+        got,
+        out(gelu),
+        {
+            "no nonlinearity: two matrices in a row are one matrix": out(lambda x: x),
+            'this is the exact GELU: F.gelu(..., approximate="tanh") is wanted, as in GPT-2': out(
+                F.gelu
+            ),
+            "this is ReLU: GELU is wanted": out(F.relu),
+            "this is SiLU: GELU is wanted": out(F.silu),
+            "this is tanh: GELU is wanted": out(torch.tanh),
+            "this is the sigmoid: GELU is wanted": out(torch.sigmoid),
+            "a second GELU after proj: only the wide vector is bent": out(gelu, gelu),
+            "GELU comes after proj: it belongs between fc and proj": out(lambda x: x, gelu),
+            "GELU comes before fc: it belongs between fc and proj": gelu(x) @ fc.T @ proj.T,
+            "x is added here already: the residual connection belongs to the block": x + out(gelu),
+            "softmax makes the entries compete: GELU bends each by itself": out(
+                lambda x: x.softmax(dim=-1)
+            ),
+        },
+        "proj(GELU(fc(x))) is wanted",
+        what="the output",
+    )
+    if not same(call(module, x.clone()), got):
+        raise Wrong("it gives another answer the second time: is there a dropout? None is wanted")
+    return "each token by itself, wider, bent and back"
 
 
 @exercise
@@ -86,6 +189,7 @@ def layer_norm(answer):
                 "eps was added to the root, and the variance divided by C - 1: (variance + eps) under the root, var(correction=0)": norm(
                     correction=1, scale=lambda v: v.sqrt() + eps
                 ),
+                "eps is the one that is given, not 1e-5": norm(scale=lambda v: (v + 1e-5).sqrt()),
                 "eps is left out": norm(scale=lambda v: v.sqrt()),
                 "eps is left out, and the variance was divided by C - 1: var(correction=0)": norm(
                     correction=1, scale=lambda v: v.sqrt()
@@ -118,35 +222,46 @@ def layer_norm(answer):
 
 
 @exercise
-def block_forward(answer):
-    B, T, C = 2, 5, 7
+def block(answer):
+    B, T, C, nh = 2, 5, 8, 2
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(B, T, C, generator=generator)
-    m_1, m_2, m_attn, m_mlp = torch.randn(4, C, C, generator=generator) * C**-0.5
-    past = torch.ones(T, T).tril() / torch.arange(1, T + 1)[:, None]
+    config = GPTConfig(vocab_size=7, block_size=9, n_layer=1, n_head=nh, n_embd=C, dropout=0.0)
+    weights = {
+        name: torch.randn(shape, generator=generator)
+        for name, shape in {
+            "ln_1.weight": (C,),
+            "attn.qkv.weight": (3 * C, C),
+            "attn.proj.weight": (C, C),
+            "ln_2.weight": (C,),
+            "mlp.fc.weight": (4 * C, C),
+            "mlp.proj.weight": (C, 4 * C),
+        }.items()
+    }
+    x = 1 + 2 * torch.randn(B, T, C, generator=generator)
+    module = build(answer, config)
+    give_weights(module, weights)
 
-    def ln(m):  # two different norms, so that taking one twice shows
-        return lambda x: torch.nn.functional.layer_norm(x, (C,)) @ m
+    def norm(i):
+        return lambda x: F.layer_norm(x, (C,), weights[f"ln_{i}.weight"])
 
     def attn(x):
-        return past @ x @ m_attn
+        parts = (x @ weights["attn.qkv.weight"].T).split(C, dim=-1)
+        q, k, v = (part.unflatten(-1, (nh, -1)).transpose(1, 2) for part in parts)
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return out.transpose(1, 2).flatten(2) @ weights["attn.proj.weight"].T
 
     def mlp(x):
-        return torch.nn.functional.gelu(x @ m_mlp)
+        wide = F.gelu(x @ weights["mlp.fc.weight"].T, approximate="tanh")
+        return wide @ weights["mlp.proj.weight"].T
 
-    def zero(x):
-        return torch.zeros_like(x)
-
-    ln_1, ln_2 = ln(m_1), ln(m_2)
-    x = start
+    ln_1, ln_2 = norm(1), norm(2)
     h = x + attn(ln_1(x))
-    given = x.clone()
-    result = call(answer, given, ln_1, attn, ln_2, mlp)
     n = ln_1(x) + attn(ln_1(x))
     post = ln_1(x + attn(x))
-    f = x + mlp(ln_1(x))
+    f, turned = x + mlp(ln_2(x)), x + mlp(ln_1(x))
+    given = x.clone()
     compare(
-        result,
+        call(module, given),
         h + mlp(ln_2(h)),
         {
             "norm after the addition: that is post-norm; normalise what each sublayer reads": ln_2(
@@ -157,17 +272,19 @@ def block_forward(answer):
             ),
             "the first residual connection is missing: add attention's output to x": attn(ln_1(x))
             + mlp(ln_2(attn(ln_1(x)))),
-            "the second residual connection is missing: add the feed-forward output to what it read from": mlp(
+            "the second residual connection is missing: add the feed-forward output to the stream": mlp(
                 ln_2(h)
             ),
+            "one residual connection around both: each sublayer has its own": x
+            + mlp(ln_2(attn(ln_1(x)))),
             "side by side: the feed-forward layer must read what attention has added": x
             + attn(ln_1(x))
             + mlp(ln_2(x)),
-            "what attention added is lost: add the feed-forward output to the new x, not to the old": x
+            "what attention added is lost: add the feed-forward output to the new x, not the old": x
             + mlp(ln_2(h)),
             "the sum starts from the normalised x: the stream itself is never normalised": n
             + mlp(ln_2(n)),
-            "the sum starts from the normalised x, both times: the stream itself is never normalised": ln_2(
+            "the sum starts from the normalised x, both times: the stream is never normalised": ln_2(
                 n
             )
             + mlp(ln_2(n)),
@@ -176,155 +293,21 @@ def block_forward(answer):
             "the second norm is missing": h + mlp(h),
             "the first norm is missing": x + attn(x) + mlp(ln_2(x + attn(x))),
             "ln_1 was used twice": h + mlp(ln_1(h)),
-            "the norms are swapped: ln_1 belongs to attention": x
+            "the norms are exchanged: ln_1 belongs to attention": x
             + attn(ln_2(x))
             + mlp(ln_1(x + attn(ln_2(x)))),
-            "the feed-forward layer came first: attention does": x
-            + mlp(ln_2(x))
-            + attn(ln_1(x + mlp(ln_2(x)))),
-            "the feed-forward layer came first, with attention's norm: attention comes first": f
-            + attn(ln_2(f)),
+            "the feed-forward layer came first: attention does": f + attn(ln_1(f)),
+            "the feed-forward layer came first, with attention's norm: attention comes first": turned
+            + attn(ln_2(turned)),
             "the sublayers' outputs are normalised: normalise what they read": x
             + ln_1(attn(x))
             + ln_2(mlp(x + ln_1(attn(x)))),
             "x came in twice: x + attention already holds it": h + x + mlp(ln_2(h)),
             "only attention so far: the feed-forward layer is missing": h,
         },
-        "x = x + attn(ln_1(x)), then x + mlp(ln_2(x)), is wanted",
+        "not the block of the drawing: follow each arrow once more",
+        what="the output",
     )
-    if not torch.equal(given, start):
-        raise Wrong(
-            "the input itself was changed, by += or x[...] =: write x = x + ..., which makes a new tensor"
-        )
-    if not torch.equal(call(answer, start.clone(), ln_1, zero, ln_2, zero), start):
-        raise Wrong("with sublayers that return 0 the block must give back x exactly")
-    return "and with silent sublayers it is the identity"
-
-
-@exercise
-def dropout(answer):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(3, 5, generator=generator)
-    for p in (0.3, 0.6):
-        keep = torch.rand(3, 5, generator=generator) > p
-        right = x * keep / (1 - p)
-        given = x.clone()
-        compare(
-            call(answer, given, p, keep.clone(), True),
-            right,
-            {
-                "in training the survivors must be larger, so that the mean stays: divide by 1 - p, and outside of it return x as it is": x
-                * keep,
-                "divided by p: a share of 1 - p survives, so divide by 1 - p": x * keep / p,
-                "multiplied by 1 - p: divide by it": x * keep * (1 - p),
-                "multiplied by p: divide by 1 - p": x * keep * p,
-                "keep is True where an entry survives: it was taken the wrong way round": x
-                * ~keep
-                / (1 - p),
-                "keep was taken the wrong way round, and the survivors must be divided by 1 - p": x
-                * ~keep,
-                "divided by the share that happened to survive: divide by 1 - p": x
-                * keep
-                / keep.float().mean(),
-                "multiplied by 1 + p: divide by 1 - p": x * keep * (1 + p),
-                "nothing was dropped in training: training and evaluation are swapped?": x,
-                "nothing was dropped: all entries divided by 1 - p": x / (1 - p),
-                "only the survivors, without the zeros: the shape must stay": (x / (1 - p))[keep],
-            },
-            "in training: 0 where keep is False, x / (1 - p) where it is True",
-            what="the training answer",
-        )
-        if not torch.equal(given, x):
-            raise Wrong(
-                "the input itself was changed, by *= or x[...] =: write out = x * ..., which makes a new tensor"
-            )
-        compare(
-            call(answer, x.clone(), p, keep.clone(), False),
-            x,
-            {
-                "dropped outside of training too: if not training, return x": right,
-                "dropped outside of training, though not scaled: if not training, return x": x
-                * keep,
-                "scaled outside of training: the survivors were already made larger, so return x": x
-                * (1 - p),
-                "divided by 1 - p outside of training: return x as it is": x / (1 - p),
-                "zeros outside of training: return x as it is": torch.zeros_like(x),
-            },
-            "outside of training x must come back unchanged",
-            what="the answer for training=False",
-        )
-    return "the mean stays, and outside of training nothing happens"
-
-
-@exercise
-def count_parameters(answer):
-    gpt2 = GPTConfig(
-        vocab_size=50257, block_size=1024, n_layer=12, n_head=12, n_embd=768, bias=True
-    )
-    for config in (
-        GPTConfig(vocab_size=11, block_size=8, n_layer=3, n_head=5, n_embd=20, bias=False),
-        GPTConfig(vocab_size=13, block_size=9, n_layer=2, n_head=3, n_embd=12, bias=True),
-        gpt2,
-    ):
-        with mock.patch.object(
-            torch.nn.Module, "__init__", forbidden("by arithmetic alone, without building a model")
-        ):
-            got = call(answer, config)
-        V, T, L, C = config.vocab_size, config.block_size, config.n_layer, config.n_embd
-        biases = config.bias * C  # a vector of C
-        block = 12 * C**2 + 2 * C + 11 * biases
-        right = V * C + T * C + L * block + C + biases
-        mistakes = {
-            "an output head of V × C too many: it is tied, so it has no numbers of its own": V * C,
-            "an output head with a bias too many: it is tied, so it has no numbers of its own": V
-            * C
-            + V,
-            "an output bias of V too many: the tied output has none": V,
-            "the token embedding is missing: V × C": -V * C,
-            "the position embedding is missing: block_size × C": -T * C,
-            "both embeddings are missing: (V + block_size) × C": -(V + T) * C,
-            "the last LayerNorm is missing": -C - biases,
-            "the blocks' LayerNorms are missing: two in each block": -L * 2 * (C + biases),
-            "all LayerNorms are missing: two in each block and one at the end": -(2 * L + 1)
-            * (C + biases),
-            "each block has two LayerNorms, one was counted": -L * (C + biases),
-            "attention's output projection is missing: C × C": -L * (C**2 + biases),
-            "attention has three matrices for q, k, v and one projection: one C × C was counted": -L
-            * 3
-            * C**2,
-            "the feed-forward layer goes up to 4C and back: 8 C²": -L * 4 * C**2,
-            "one block was counted: there are n_layer": (1 - L) * block,
-            "the blocks are counted n_head times: heads divide the same matrices": L
-            * (config.n_head - 1)
-            * block,
-        }
-        if config.bias:
-            linear, norms = 9 * biases, 2 * biases
-            mistakes = {  # first: what goes for both values of bias was right for the config before
-                "no biases: config.bias is True here": -L * 11 * biases - biases,
-                "the LayerNorms' biases are missing": -L * norms - biases,
-                "the Linears' biases are missing: 3C + C + 4C + C in each block": -L * linear,
-                "attention's biases are missing in each block: 3C for qkv and C for proj": -L
-                * 4
-                * biases,
-                "qkv has 3C outputs, so its bias has 3C entries (or the two LayerNorms in each block have no bias yet)": -L
-                * 2
-                * biases,
-                "the wide feed-forward matrix has 4C outputs, so its bias has 4C entries": -L
-                * 3
-                * biases,
-                "5C too few in each block: the feed-forward biases (4C + C) are missing, or qkv and the wide matrix have one of C instead of 3C and 4C": -L
-                * 5
-                * biases,
-                "the last LayerNorm has a bias too": -biases,
-            } | mistakes
-        else:
-            mistakes |= {
-                "biases were counted, but config.bias is False here": L * 11 * C + C,
-                "biases of the LayerNorms were counted, but config.bias is False here": (2 * L + 1)
-                * C,
-                "biases of the Linears were counted, but config.bias is False here": L * 9 * C,
-            }
-        mistakes = {hint: right + difference for hint, difference in mistakes.items()}
-        compare_number(got, right, mistakes, f"the parameters of {config}")
-    return f"{right:,} for GPT-2's smallest, to the last one"
+    if not torch.equal(given, x):
+        raise Wrong("right, but your x += changed the caller's tensor: write x = x + ...")
+    return "two branches that read a normalised stream and add to it"

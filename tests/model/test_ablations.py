@@ -78,7 +78,7 @@ def test_the_reference_has_three_seeds_of_each_variant():
     for steps, names in STEPS.items():
         losses = load_losses(steps)
         assert tuple(losses) == names
-        assert all(len(seeds) >= 3 and 1 < min(seeds) < max(seeds) < 3 for seeds in losses.values())
+        assert all(len(seeds) >= 3 and 1 < min(seeds) < max(seeds) < 4 for seeds in losses.values())
 
 
 def test_steps_that_were_not_measured_are_refused():
