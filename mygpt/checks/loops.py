@@ -15,6 +15,7 @@ MISTAKES = {
     "sgd": "this is SGD: the task asks for AdamW",
     "adam": "this is Adam, or AdamW with weight_decay=0: the task asks for AdamW with its defaults, "
     "which also pulls the numbers towards 0",
+    "same": "the targets are the inputs, so nothing is predicted: model(x, y), not model(x, x)",
     "up": "the loss rises: backward belongs to the loss, not to its negative",
     "one": "always the same batch: ask for a new one in each step",
     "after": "each loss is measured after its update: keep the one that backward was called on",
@@ -51,6 +52,7 @@ def losses_of(kind):
     optimizer, always = make(model.parameters(), **rate), Batches()()
     for _ in range(STEPS):
         x, y = always if kind == "one" else batch()
+        y = x if kind == "same" else y
         loss = model(x, y)[1]
         losses.append(loss.item())
         if kind == "anew":

@@ -33,8 +33,10 @@ def bits_per_character(answer):
         "the logarithm to base 10: bits are to base 2": -probs.log10().mean(),
         "1 / p, and no logarithm: a loss is -log2(p)": (1 / probs).mean(),
     }
+    scalars = "math.log2 and math.log take one number: for a tensor write probs.log2()"
+    got = call(answer, probs, explain={"to Python scalars": scalars})
     compare(
-        plain(call(answer, probs)),
+        plain(got),
         bits.mean(),
         mistakes,
         "the mean over the characters of -log2(p) is wanted",
@@ -262,9 +264,12 @@ def draw_batch(answer):
     last = N - T - 1
     too_far = f"a start is too large: the last target must exist, so starts end at N - {T} - 1"
     reasons = {"equal size": too_far, "out of bounds": too_far, "out of range": too_far}
-    reasons["must match the size"] = (
-        "starts plus offsets: give the starts the shape (batch_size, 1)"
-    )
+    reasons |= {
+        "must match the size": "starts plus offsets: give the starts the shape (batch_size, 1)",
+        "randint() received": "torch.randint(high, (batch_size,), generator=generator): the size "
+        "is a tuple, and the generator goes by its name",
+        "converted to an index": "torch.stack makes one tensor of a list of tensors",
+    }
 
     def batch(size, seed, data=positions):
         generator = torch.Generator().manual_seed(seed)
@@ -279,6 +284,12 @@ def draw_batch(answer):
                 f"{name} has {T + 1} columns: the window of block_size + 1 tokens is cut "
                 "twice, x without its last token, y without its first"
             )
+        if part.shape == (B - 1, T + 1):
+            raise Wrong(
+                f"{name} has lost a row: cut along the columns, w[:, :-1] and w[:, 1:], not w[:-1]"
+            )
+        if part.shape in ((B,), (B, 1)):
+            raise Wrong(f"{name} has one token a row: block_size of them, one for each of x")
         if part.shape != (B, T):
             raise Wrong(
                 f"{name} has shape {tuple(part.shape)}, expected (batch_size, block_size), here "
@@ -354,6 +365,10 @@ def training_loop(answer):
     reasons = {
         "'tuple' object": "model(x, y) gives two things: logits, loss = model(x, y)",
         "does not require grad": "without gradients nothing can be trained: no torch.no_grad() here",
+        "has no attribute 'backward'": "without y there is no loss: model(x, y)",
+        "unpack non-iterable Batches": "batch is a function: x, y = batch()",
+        "optimizer got": "give it model.parameters(), not the model",
+        "object is not iterable": "give the optimizer model.parameters(), not the model",
     }
     got = call(answer, model, batches, STEPS, RATE, explain=reasons)
     if plain(got) is not got or isinstance(got, (int, float)):
@@ -371,7 +386,10 @@ def training_loop(answer):
     if batches.asked == 2 * STEPS:
         raise Wrong("batch() is called twice a step, so x and y come from different batches")
     if len(got) != STEPS:
-        raise Wrong(f"{len(got)} losses, expected {STEPS}: one a step")
+        raise Wrong(
+            f"it returned {len(got)} of {STEPS} losses, one a step: make the list before the loop, "
+            "and return it after the loop"
+        )
     mistakes = {hint: losses_of(kind)[0] for kind, hint in MISTAKES.items()}
     compare(got, want, mistakes, "the losses differ from those of the loop in section 7")
     if not same(model.token_embedding.weight, trained):

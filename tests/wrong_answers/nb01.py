@@ -383,6 +383,50 @@ def by_autograd(model, batch, steps, rate):
     return tuple(losses)
 
 
+def targets_are_inputs(model, batch, steps, rate):
+    return loop(model, lambda: (lambda x, y: (x, x))(*batch()), steps, rate)
+
+
+def without_targets(model, batch, steps, rate):
+    x, y = batch()
+    loss = model(x)[1]
+    loss.backward()
+    return [loss.item()]
+
+
+def batch_not_called(model, batch, steps, rate):
+    x, y = batch
+    return [model(x, y)[1].item()]
+
+
+def model_for_parameters(model, batch, steps, rate):
+    torch.optim.AdamW(model, lr=rate)
+
+
+def windows_of(data, T, B, g):
+    starts = torch.randint(len(data) - T, (B,), generator=g)
+    return torch.stack([data[i : i + T + 1] for i in starts]).long()
+
+
+def cut_rows(data, T, B, g):
+    w = windows_of(data, T, B, g)
+    return w[:-1], w[1:]
+
+
+def one_target_a_row(data, T, B, g):
+    w = windows_of(data, T, B, g)
+    return w[:, :-1], w[:, -1]
+
+
+def bare_size(data, T, B, g):
+    return torch.randint(len(data) - T, B, g)
+
+
+def list_of_tensors(data, T, B, g):
+    w = windows_of(data, T, B, g)
+    return torch.tensor([row[:-1] for row in w]), torch.tensor([row[1:] for row in w])
+
+
 CASES = [
     ("bits_per_character", lambda probs: -probs.log().mean(), "nats"),
     ("bits_per_character", lambda probs: probs.log2().mean(), "sign"),
@@ -511,7 +555,16 @@ CASES = [
     ("training_loop", lambda *args: loop(*args, make=torch.optim.Adam), "this is Adam"),
     ("training_loop", lambda m, b, s, r: loop(m, b, s, r, keep=lambda loss: loss), "item()"),
     ("training_loop", lambda *args: loop(*args)[-1], "list of all losses"),
-    ("training_loop", lambda m, b, s, r: loop(m, b, s + 1, r), "13 losses"),
+    ("training_loop", lambda m, b, s, r: loop(m, b, s + 1, r), "13 of 12 losses"),
+    ("training_loop", targets_are_inputs, "model(x, y), not model(x, x)"),
+    ("training_loop", without_targets, "without y there is no loss"),
+    ("training_loop", batch_not_called, "x, y = batch()"),
+    ("training_loop", model_for_parameters, "model.parameters()"),
+    ("draw_batch", cut_rows, "cut along the columns"),
+    ("draw_batch", one_target_a_row, "one token a row"),
+    ("draw_batch", bare_size, "is a tuple"),
+    ("draw_batch", list_of_tensors, "torch.stack"),
+    ("bits_per_character", lambda probs: -math.log2(probs), "probs.log2()"),
     ("training_loop", asked_twice, "twice"),
     ("training_loop", not_unpacked, "two things"),
     ("training_loop", torch.no_grad()(loop), "no_grad"),
